@@ -1,0 +1,6 @@
+"""Attacks. Images are in [0, 1]; epsilon is in the same unit; 8/255 is written `8 / 255`."""
+
+from fairbench.attacks.ball import Ball as Ball
+from fairbench.attacks.frozen import frozen as frozen
+from fairbench.attacks.pgd import Attacked as Attacked
+from fairbench.attacks.pgd import pgd as pgd

@@ -1,0 +1,32 @@
+"""A model as an attack must find it and leave it: in eval mode, without parameter gradients, unchanged afterwards."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+
+@contextmanager
+def frozen(model: nn.Module, *, train_mode: bool = False) -> Iterator[None]:
+    """Freeze every parameter and set the mode; restore each flag of each sub-module exactly.
+
+    Freezing, rather than asking autograd for input gradients alone, also spares the forward pass what it would keep
+    for weight gradients.
+
+    Args:
+        model: left as it was found, also after an exception.
+        train_mode: keep the modes as they are, so that batch norm sees the attack (an option of released codes).
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    modes = [(module, module.training) for module in model.modules()]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    if not train_mode:
+        model.eval()
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        for module, training in modes:
+            module.training = training

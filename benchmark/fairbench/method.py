@@ -1,0 +1,316 @@
+"""The contract of a training method: it shows its idea and nothing else.
+
+    @dataclass(kw_only=True)
+    class MyMethod(Method):
+        '''One sentence. Paper, equation.'''
+
+        card = Card(title="My method", ...)
+        beta: float = hyperparameter(6.0, "weight of the robust term", at_least=0)
+
+        def loss(self, batch: Batch) -> Tensor:
+            attacked = pgd(self.model, batch.images, batch.labels, threat=self.threat, generator=self.noise)
+            return cross_entropy(self.model(attacked.images), batch.labels).mean()
+
+The trainer owns the loop, the optimiser, the schedule, precision, selection and checkpoints, and calls the hooks in
+this order: `recipe`, `prerequisites` (when planning); `start`; then per epoch `begin_epoch`, `step` (which calls
+`loss`) per batch, `end_epoch`, and `admits` where weights are averaged. This module imports no torch, so that planning
+and listing stay quick.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_type_hints
+
+from fairbench.errors import UserError, unknown
+from fairbench.suite import Recipe, Threat
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+Parameter = bool | int | float | str
+"""The type of a hyper-parameter."""
+
+_P = TypeVar("_P", bound=Parameter)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """Who a method belongs to, and how far our implementation may carry its name.
+
+    Attributes:
+        title: display name.
+        authors: as in a citation.
+        venue: conference or journal.
+        year: of publication.
+        link: to the paper.
+        bibtex: a complete entry.
+        code_licence: of the authors' code; "none" means all rights reserved (ours is written from the paper's text).
+        family: `baseline`, `fairness`, `distillation`, or one of the author's own.
+        reconstruction: the authors published too little for a faithful implementation.
+        reason: why it is a reconstruction, in one honest sentence; required if it is.
+        notes: anything a reader of the board should know.
+    """
+
+    title: str
+    authors: str
+    venue: str
+    year: int
+    link: str
+    bibtex: str
+    code_licence: str = "none"
+    family: str = "fairness"
+    reconstruction: bool = False
+    reason: str = ""
+    notes: str = ""
+
+    def __post_init__(self) -> None:
+        if self.reconstruction and not self.reason:
+            raise ValueError(f"Card(title={self.title!r}, reconstruction=True) needs a reason: say what is unknown.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prerequisite:
+    """Another run that must be trained first; it is planned, trained once, shared and shown like any other.
+
+    Attributes:
+        role: `teacher` is trained on the suite's teacher architecture with seed 0 and serves every student; `hot start`
+            is trained on the suite's model with the same seed, and its weights are where training starts.
+        method: which method trains it.
+        parameters: its hyper-parameters that differ from the defaults.
+    """
+
+    role: Literal["teacher", "hot start"]
+    method: str = "trades"
+    parameters: tuple[tuple[str, Parameter], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """A batch of the training split (or, for methods that ask, of the validation split, not augmented).
+
+    Attributes:
+        images: (batch, channels, height, width) float32 in [0, 1], augmented, on the device.
+        labels: (batch,) int64.
+        indices: (batch,) positions in the training split, stable over epochs.
+        progress: share of the training that is over, in [0, 1).
+        view: `view("randaugment", rows)` gives the rows' images under another augmentation, same shape as
+            `images[rows]`, drawn from a stream of its own.
+    """
+
+    images: "Tensor"
+    labels: "Tensor"
+    indices: "Tensor"
+    progress: float
+    view: "Callable[[str, Tensor], Tensor]"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassStatistics:
+    """Accuracies per class of the model as it is, in eval mode, without augmentation.
+
+    Attributes:
+        counts: images per class, (classes,) float64.
+        clean: clean accuracy, (classes,) float64 in [0, 1]; NaN for a class without images.
+        robust: accuracy under the suite's evaluating PGD, same shape.
+    """
+
+    counts: "Tensor"
+    clean: "Tensor"
+    robust: "Tensor"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Validation:
+    """The held-out split, for methods that steer by it (`Method.validation`).
+
+    Attributes:
+        statistics: of the current model, for `validation = "attacked"`.
+        batches: not augmented, in fixed order, for methods that play their own game on them.
+    """
+
+    statistics: ClassStatistics | None
+    batches: "Callable[[], Iterator[Batch]]"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setup:
+    """What a method receives from the trainer.
+
+    Attributes:
+        model: the network in training; images in [0, 1] to logits, normalisation inside.
+        threat: the suite's.
+        recipe: as the method asked for it.
+        classes: number of classes C.
+        class_counts: training images per class, (C,) int64.
+        noise: generator of the attacks' noise, on the device.
+        generator: the method's own generator, on the device.
+        prerequisites: trained networks by role, frozen, in eval mode.
+        device: where everything lies.
+    """
+
+    model: "nn.Module"
+    threat: Threat
+    recipe: Recipe
+    classes: int
+    class_counts: "Tensor"
+    noise: "torch.Generator"
+    generator: "torch.Generator"
+    prerequisites: "Mapping[str, nn.Module]"
+    device: "torch.device"
+
+
+def hyperparameter(
+    default: _P,
+    description: str,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> _P:
+    """A documented field of a method: an option on the command line, part of the run's key, a row of its page.
+
+    Args:
+        default: its value when the user changes nothing; its type is the field's type.
+        description: what it is, with the paper's symbol.
+        at_least: smallest allowed value.
+        at_most: largest allowed value.
+        choices: allowed values of a string.
+    """
+    metadata = {"description": description, "at_least": at_least, "at_most": at_most, "choices": choices}
+    return field(default=default, metadata=metadata)  # type: ignore[return-value]  # dataclasses are typed this way
+
+
+@dataclass(kw_only=True)
+class Method(ABC):
+    """A training algorithm. Subclasses fill the hooks they need; only `loss` is required."""
+
+    card: ClassVar[Card]
+
+    validation: ClassVar[Literal["none", "attacked", "batches"]] = "none"
+    """What the method needs of the validation split before every epoch."""
+
+    setup: Setup = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name, value in self.parameters().items():
+            setattr(self, name, _checked(type(self), name, value))
+
+    # The hooks, in the order of their calls. All but `loss` may be left alone.
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """The suite's recipe as this method needs it (a fine-tuning stage is shorter and slower)."""
+        return recipe
+
+    def prerequisites(self) -> tuple[Prerequisite, ...]:
+        """Runs that must exist first."""
+        return ()
+
+    def start(self) -> None:
+        """Allocate the method's state in its final shape; called before the first epoch and before a resume."""
+
+    def begin_epoch(self, epoch: int, validation: Validation) -> None:
+        """Called before every epoch, counted from 0, with the validation statistics of the model as it is."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> "Tensor | None":
+        """The scalar to minimise; the model is in train mode. None skips the update (nothing to learn here)."""
+
+    def step(self, batch: Batch, update: "Callable[[Tensor | None], None]") -> None:
+        """One update: `update` clears the gradients, differentiates the loss, checks the gradients and steps."""
+        update(self.loss(batch))
+
+    def end_epoch(self, epoch: int) -> Mapping[str, float | list[float]]:
+        """Called after every epoch; update the state and return what the history should show of it."""
+        del epoch
+        return {}
+
+    def admits(self, statistics: ClassStatistics) -> bool:
+        """Whether this epoch's weights enter the average, where weights are averaged (CFA's gate)."""
+        del statistics
+        return True
+
+    def state_dict(self) -> "dict[str, Tensor]":
+        """State that must survive a kill between two epochs; tensors of final shape."""
+        return {}
+
+    def load_state_dict(self, state: "dict[str, Tensor]") -> None:
+        """Take up the state saved by `state_dict`, after `start`."""
+        del state
+
+    # What the trainer gave, under short names.
+
+    @property
+    def model(self) -> "nn.Module":
+        """The network in training."""
+        return self.setup.model
+
+    @property
+    def threat(self) -> Threat:
+        """Norm, radius and the training attack's step and steps."""
+        return self.setup.threat
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.setup.classes
+
+    @property
+    def noise(self) -> "torch.Generator":
+        """The generator of the attacks' noise."""
+        return self.setup.noise
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Hyper-parameters by name, resolved."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+
+    @classmethod
+    def configured(cls, changes: Mapping[str, str | Parameter]) -> "Method":
+        """An instance with some hyper-parameters changed; text is read as the field's type.
+
+        Raises:
+            UserError: for an unknown name, an unreadable value, or one that is not allowed.
+        """
+        hints = get_type_hints(cls)
+        known = {f.name for f in fields(cls) if f.init}
+        for name in changes:
+            if name not in known:
+                raise unknown(f"hyper-parameter of {cls.__name__}", name, known)
+        return cls(**{name: _read(cls, name, value, hints[name]) for name, value in changes.items()})
+
+
+def _read(cls: type[Method], name: str, value: str | Parameter, kind: Any) -> Parameter:
+    if not isinstance(value, str) or kind is str:
+        return value
+    if kind is bool:
+        if value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        raise UserError(f"{cls.__name__}: {name}={value!r} is not allowed; allowed: true, false.")
+    try:
+        return int(value) if kind is int else float(value)
+    except ValueError as error:
+        wanted = "an integer" if kind is int else "a number"
+        raise UserError(f"{cls.__name__}: {name}={value!r} is not {wanted}.") from error
+
+
+def _checked(cls: type[Method], name: str, value: Parameter) -> Parameter:
+    """The value as its field wants it (3 becomes 3.0, so that both spellings are the same run)."""
+    found = next(f for f in fields(cls) if f.name == name)
+    default = found.default
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
+    if type(value) is not type(default):
+        raise UserError(
+            f"{cls.__name__}: {name}={value!r} must be {type(default).__name__}, like its default {default!r}."
+        )
+    rules = found.metadata
+    low, high, choices = rules.get("at_least"), rules.get("at_most"), rules.get("choices", ())
+    if isinstance(value, str) and choices and value not in choices:
+        raise UserError(f"{cls.__name__}: {name}={value!r} is not allowed; allowed: {', '.join(choices)}.")
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        if not (low is None or value >= low) or value != value:  # noqa: PLR0124  NaN
+            raise UserError(f"{cls.__name__}: {name}={value!r} is not allowed; allowed: at least {low}.")
+        if not (high is None or value <= high):
+            raise UserError(f"{cls.__name__}: {name}={value!r} is not allowed; allowed: at most {high}.")
+    return value

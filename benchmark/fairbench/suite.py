@@ -1,0 +1,302 @@
+"""A suite: the protocol of one board, as frozen dataclasses.
+
+A suite says on which data, with which model, against which threat, by which recipe and with which evaluation every
+method is run. Two runs are comparable exactly if their suites describe the same protocol; `content_key` turns such a
+description into a short name that depends on nothing else (no paths, no order, no machine).
+
+    suite = load_suite("digits")            # fairbench.suite_file reads the TOML
+    suite.threat.epsilon                    # 0.15
+    replace(suite, seeds=(0, 1, 2, 3, 4))   # a checked copy
+
+Images are in [0, 1] everywhere and epsilon is in the same unit; 8/255 is written as a fraction in the files.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+from fairbench.errors import UserError
+
+Norm = Literal["Linf", "L2"]
+Precision = Literal["fp32", "bf16"]
+Schedule = Literal["steps", "one-cycle"]
+Averaging = Literal["none", "ema"]
+AttackName = Literal["pgd20", "autoattack"]
+
+
+def check(*, holds: bool, field: str, value: object, allowed: str) -> None:
+    """Refuse a value with its field and what is allowed.
+
+    Raises:
+        UserError: if the condition does not hold.
+    """
+    if not holds:
+        raise UserError(f"{field} = {value!r} is not allowed; allowed: {allowed}.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetSource:
+    """Where images come from and how the validation split is taken.
+
+    Attributes:
+        name: a built-in dataset (`fairbench list datasets`), or the display name of `file`.
+        file: an `.npz` file, relative to the suite file; its content, not its path, enters the key.
+        validation: share of the training images of every class held out, in (0, 0.5].
+        image_size: images are resized to this height and width; 0 keeps them as they are.
+    """
+
+    name: str
+    file: str = ""
+    validation: float = 0.06
+    image_size: int = 0
+
+    def __post_init__(self) -> None:
+        check(holds=bool(self.name), field="dataset.name", value=self.name, allowed="a name")
+        check(
+            holds=0 < self.validation <= 0.5,
+            field="dataset.validation",
+            value=self.validation,
+            allowed="a share of the training set in (0, 0.5], such as 0.06 or '1/7'",
+        )
+        check(
+            holds=self.image_size == 0 or self.image_size >= 8,
+            field="dataset.image_size",
+            value=self.image_size,
+            allowed="0 (as stored) or at least 8 pixels",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Threat:
+    """What an attacker may do, and the attack that training uses against it.
+
+    Attributes:
+        norm: the ball, intersected with [0, 1].
+        epsilon: its radius, in units of pixel values in [0, 1].
+        step: step size of the training attack, same unit.
+        steps: number of steps of the training attack.
+        attack_precision: arithmetic of the training attack; evaluation is always fp32.
+    """
+
+    norm: Norm = "Linf"
+    epsilon: float
+    step: float
+    steps: int = 10
+    attack_precision: Precision = "fp32"
+
+    def __post_init__(self) -> None:
+        limit = 1.0 if self.norm == "Linf" else math.inf
+        check(
+            holds=0 < self.epsilon <= limit,
+            field="threat.epsilon",
+            value=self.epsilon,
+            allowed="a number in (0, 1], written as a fraction of 255 such as '8/255' or as a decimal",
+        )
+        check(
+            holds=0 < self.step <= 2 * self.epsilon,
+            field="threat.step",
+            value=self.step,
+            allowed="a positive number of at most twice epsilon",
+        )
+        check(holds=1 <= self.steps <= 1000, field="threat.steps", value=self.steps, allowed="1 to 1000")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """How every method of a suite is optimised: SGD, the same schedule, augmentation and precision for all.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: images per step; the last batch of an epoch may be smaller.
+        learning_rate: the peak.
+        momentum: of SGD, without Nesterov.
+        weight_decay: on every parameter, biases and batch norm included.
+        schedule: `steps` multiplies the rate by `drop_factor` at each of `drops`; `one-cycle` rises linearly from 0
+            until `warmup` and falls linearly to 0, per step.
+        drops: fractions of the training; in a run of E epochs a drop acts from 0-based epoch round(f E).
+        drop_factor: multiplier at each drop.
+        warmup: fraction of the training at which `one-cycle` peaks.
+        crop_padding: zero padding of the random crop, in pixels; 0 switches it off.
+        flip: random horizontal flip.
+        averaging: `ema` evaluates an average of the weights (and buffers) over epochs in place of the last ones.
+        averaging_decay: d in average <- d average + (1 - d) weights, once per epoch.
+        averaging_start: fraction of the training at which averaging begins.
+        precision: arithmetic of the training forwards; `bf16` is autocast, weights stay fp32.
+    """
+
+    epochs: int
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: Schedule = "steps"
+    drops: tuple[float, ...] = ()
+    drop_factor: float = 0.1
+    warmup: float = 0.3
+    crop_padding: int = 4
+    flip: bool = True
+    averaging: Averaging = "none"
+    averaging_decay: float = 0.85
+    averaging_start: float = 0.25
+    precision: Precision = "fp32"
+
+    def __post_init__(self) -> None:
+        check(holds=1 <= self.epochs <= 100_000, field="recipe.epochs", value=self.epochs, allowed="1 to 100000")
+        check(holds=self.batch_size >= 1, field="recipe.batch_size", value=self.batch_size, allowed="1 or more")
+        check(
+            holds=0 < self.learning_rate < math.inf,
+            field="recipe.learning_rate",
+            value=self.learning_rate,
+            allowed="a positive number",
+        )
+        check(holds=0 <= self.momentum < 1, field="recipe.momentum", value=self.momentum, allowed="[0, 1)")
+        check(holds=0 <= self.weight_decay < 1, field="recipe.weight_decay", value=self.weight_decay, allowed="[0, 1)")
+        check(
+            holds=all(0 < drop < 1 for drop in self.drops) and list(self.drops) == sorted(self.drops),
+            field="recipe.drops",
+            value=list(self.drops),
+            allowed="rising fractions of the training in (0, 1)",
+        )
+        check(holds=0 < self.drop_factor <= 1, field="recipe.drop_factor", value=self.drop_factor, allowed="(0, 1]")
+        check(holds=0 <= self.warmup < 1, field="recipe.warmup", value=self.warmup, allowed="[0, 1)")
+        check(holds=self.crop_padding >= 0, field="recipe.crop_padding", value=self.crop_padding, allowed="0 or more")
+        check(
+            holds=0 <= self.averaging_decay < 1,
+            field="recipe.averaging_decay",
+            value=self.averaging_decay,
+            allowed="[0, 1)",
+        )
+        check(
+            holds=0 <= self.averaging_start < 1,
+            field="recipe.averaging_start",
+            value=self.averaging_start,
+            allowed="[0, 1)",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """How a trained model is judged.
+
+    Attributes:
+        attacks: `pgd20` judges both checkpoints, `autoattack` (standard) the selected one.
+        pgd_steps: steps of the evaluating PGD, on validation and test.
+        pgd_step: its step size, in units of pixel values.
+        seed: of the attacks' noise; it is not the training seed.
+        batch_size: images attacked together; the resume unit of AutoAttack.
+    """
+
+    attacks: tuple[AttackName, ...] = ("pgd20", "autoattack")
+    pgd_steps: int = 20
+    pgd_step: float
+    seed: int = 0
+    batch_size: int = 500
+
+    def __post_init__(self) -> None:
+        check(
+            holds="pgd20" in self.attacks and len(set(self.attacks)) == len(self.attacks),
+            field="evaluation.attacks",
+            value=list(self.attacks),
+            allowed="['pgd20'] or ['pgd20', 'autoattack']",
+        )
+        check(
+            holds=1 <= self.pgd_steps <= 10_000,
+            field="evaluation.pgd_steps",
+            value=self.pgd_steps,
+            allowed="1 to 10000",
+        )
+        check(holds=self.pgd_step > 0, field="evaluation.pgd_step", value=self.pgd_step, allowed="a positive number")
+        check(holds=0 <= self.seed < 2**31, field="evaluation.seed", value=self.seed, allowed="0 to 2^31 - 1")
+        check(holds=self.batch_size >= 1, field="evaluation.batch_size", value=self.batch_size, allowed="1 or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Suite:
+    """A named, versioned protocol.
+
+    Attributes:
+        name: of the board and of its folder under `results/`; lower-case letters, digits, `-`, `_` and `.`.
+        title: one line for people.
+        protocol: version of the rules; a change of any rule is a new version and a new board.
+        model: architecture (`fairbench list models`).
+        teacher: architecture of the teacher of distillation methods, trained by TRADES in the same suite.
+        seeds: training seeds of a complete row.
+        folder: where the suite file lies; resolves `dataset.file` and enters no key.
+    """
+
+    name: str
+    title: str = ""
+    protocol: str = "fairbench-1"
+    dataset: DatasetSource
+    model: str
+    teacher: str
+    threat: Threat
+    recipe: Recipe
+    evaluation: Evaluation
+    seeds: tuple[int, ...] = (0, 1, 2)
+    folder: str = ""
+
+    def __post_init__(self) -> None:
+        letters = set("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+        check(
+            holds=bool(self.name) and set(self.name) <= letters and not self.name.startswith("."),
+            field="name",
+            value=self.name,
+            allowed="lower-case letters, digits, '-', '_' and '.'",
+        )
+        check(holds=bool(self.model), field="model", value=self.model, allowed="a name of `fairbench list models`")
+        check(
+            holds=bool(self.teacher), field="teacher", value=self.teacher, allowed="a name of `fairbench list models`"
+        )
+        check(
+            holds=bool(self.seeds)
+            and len(set(self.seeds)) == len(self.seeds)
+            and all(0 <= s < 2**31 for s in self.seeds),
+            field="seeds",
+            value=list(self.seeds),
+            allowed="distinct integers from 0 to 2^31 - 1",
+        )
+        check(
+            holds=self.evaluation.pgd_step <= 2 * self.threat.epsilon,
+            field="evaluation.pgd_step",
+            value=self.evaluation.pgd_step,
+            allowed="at most twice threat.epsilon",
+        )
+
+    def teaching(self) -> "Suite":
+        """The same protocol with the teacher's architecture in the model's place."""
+        return replace(self, model=self.teacher)
+
+
+def content_key(description: Mapping[str, object]) -> str:
+    """Sixteen hexadecimal digits of a description made of plain values; equal content gives an equal key."""
+    canonical = json.dumps(description, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def protocol_description(suite: Suite, *, dataset_digest: str) -> dict[str, object]:
+    """Everything of a suite that decides comparability, as plain values.
+
+    Args:
+        suite: the protocol.
+        dataset_digest: SHA-256 of the `.npz` file, or "" for a built-in dataset, which its name identifies.
+    """
+    dataset = {
+        "name": suite.dataset.name,
+        "validation": suite.dataset.validation,
+        "image_size": suite.dataset.image_size,
+        "sha256": dataset_digest,
+    }
+    if dataset_digest:
+        del dataset["name"]  # the display name of a file is not its identity
+    return {
+        "protocol": suite.protocol,
+        "dataset": dataset,
+        "model": suite.model,
+        "threat": asdict(suite.threat),
+        "recipe": asdict(suite.recipe),
+        "evaluation": asdict(suite.evaluation),
+    }
