@@ -8,8 +8,6 @@ without rows, so that the board shows it. This module and everything above it on
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -20,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fairbench.atomic import atomic
 from fairbench.errors import UserError
 
 SCHEMA_VERSION = 1
@@ -192,41 +191,6 @@ def read_provenance(path: Path) -> Provenance:
 def result_files(results: Path) -> Iterator[Path]:
     """Every outcome file below a results folder, sorted."""
     yield from sorted(results.glob("*/*/seed*.parquet"))
-
-
-class atomic:  # noqa: N801  reads as a verb: `with atomic(path) as temporary`
-    """Write to a temporary name in the same folder; rename over `path` if the block succeeds, remove it if not.
-
-    Raises:
-        UserError: if the folder cannot be created or written, or the disk is full.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> Path:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{self._path.name}.", suffix=".tmp", dir=self._path.parent)
-        except OSError as error:
-            raise UserError(f"Cannot write {self._path}: {error.strerror or error}.") from error
-        os.close(handle)
-        self._temporary = Path(name)
-        return self._temporary
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        try:
-            if error is None:
-                with self._temporary.open("rb") as written:
-                    os.fsync(written.fileno())
-                self._temporary.chmod(0o644)
-                self._temporary.replace(self._path)
-        except OSError as problem:
-            raise UserError(f"Cannot write {self._path}: {problem.strerror or problem}.") from problem
-        finally:
-            self._temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise UserError(f"Cannot write {self._path}: {error.strerror or error}.") from error
 
 
 def _provenance(path: Path, metadata: dict[bytes, bytes] | None) -> Provenance:

@@ -7,11 +7,11 @@ Images are in [0, 1] and epsilon is in the same unit; 8/255 is written `8 / 255`
 with P the projection on the ball around the clean image, then on [0, 1], and sign(0) = 0. The loss is summed over the
 batch, so that in eval mode one image's attack does not depend on its neighbours. The presets of the literature:
 
-    PGD-AT      pgd(model, x, y, threat=threat, generator=g)                               # cross-entropy, uniform start
+    PGD-AT      pgd(model, x, y, threat=threat, generator=g)                          # cross-entropy, uniform start
     TRADES      pgd(model, x, y, threat=threat, generator=g, loss=kl_divergence, target=clean_logits, start="gaussian")
-    FAT, BAT    pgd(model, x, y, threat=threat, generator=g, tau=0, boundary=True)         # stop at the decision boundary
+    FAT, BAT    pgd(model, x, y, threat=threat, generator=g, tau=0, boundary=True)    # stop at the boundary
     CFA, DAFA   pgd(model, x, y, threat=threat, generator=g, radius=epsilon_of_each_image)
-    HAM         pgd(model, x, y, threat=threat, generator=g, start=iterate, steps=7)       # go on from a given iterate
+    HAM         pgd(model, x, y, threat=threat, generator=g, start=iterate, steps=7)  # go on from a given iterate
 
 Noise is drawn for the whole batch before any image leaves, so early stopping never changes another image's noise.
 """
@@ -59,7 +59,7 @@ class Attacked:
     first_adversarial: Tensor | None = None
 
 
-def pgd(  # noqa: C901  the loop of the engine reads better in one piece
+def pgd(  # noqa: C901, PLR0915  the loop of the engine reads better in one piece
     model: nn.Module,
     images: Tensor,
     labels: Tensor,

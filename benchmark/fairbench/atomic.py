@@ -1,0 +1,42 @@
+"""Files that appear complete or not at all: results, checkpoints, partial verdicts."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from fairbench.errors import UserError
+
+
+class atomic:  # noqa: N801  reads as a verb: `with atomic(path) as temporary`
+    """Write to a temporary name in the same folder; rename over `path` if the block succeeds, remove it if not.
+
+    Raises:
+        UserError: if the folder cannot be created or written, or the disk is full.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Path:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{self._path.name}.", suffix=".tmp", dir=self._path.parent)
+        except OSError as error:
+            raise UserError(f"Cannot write {self._path}: {error.strerror or error}.") from error
+        os.close(handle)
+        self._temporary = Path(name)
+        return self._temporary
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            if error is None:
+                with self._temporary.open("rb") as written:
+                    os.fsync(written.fileno())
+                self._temporary.chmod(0o644)
+                self._temporary.replace(self._path)
+        except OSError as problem:
+            raise UserError(f"Cannot write {self._path}: {problem.strerror or problem}.") from problem
+        finally:
+            self._temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UserError(f"Cannot write {self._path}: {error.strerror or error}.") from error
