@@ -179,7 +179,7 @@ def hyperparameter(
         choices: allowed values of a string.
     """
     metadata = {"description": description, "at_least": at_least, "at_most": at_most, "choices": choices}
-    return field(default=default, metadata=metadata)  # type: ignore[return-value]  # dataclasses are typed this way
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(kw_only=True)
@@ -297,7 +297,7 @@ def _read(cls: type[Method], name: str, value: str | Parameter, kind: Any) -> Pa
 def _checked(cls: type[Method], name: str, value: Parameter) -> Parameter:
     """The value as its field wants it (3 becomes 3.0, so that both spellings are the same run)."""
     found = next(f for f in fields(cls) if f.name == name)
-    default = found.default
+    default: object = found.default
     if isinstance(default, float) and type(value) is int:
         value = float(value)
     if type(value) is not type(default):

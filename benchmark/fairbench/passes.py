@@ -53,7 +53,7 @@ class PassCounter:
         self.passes.forwards += count
         if logits.requires_grad:
             weights = self._parameter is not None and self._parameter.requires_grad
-            logits.register_hook(self._weight_backward if weights else self._input_backward)
+            logits.register_hook(self._weight_backward if weights else self._input_backward)  # type: ignore[no-untyped-call]
 
     def _weight_backward(self, gradient: Tensor) -> None:
         self.passes.weight_backwards += len(gradient)

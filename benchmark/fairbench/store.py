@@ -133,7 +133,8 @@ class Outcomes:
 
 def no_rows() -> pd.DataFrame:
     """An empty table of verdicts, for a failed run."""
-    return SCHEMA.empty_table().to_pandas()
+    rows: pd.DataFrame = SCHEMA.empty_table().to_pandas()
+    return rows
 
 
 def write_outcomes(path: Path, outcomes: Outcomes) -> None:

@@ -8,7 +8,6 @@ the wrong type is refused by name.
 import dataclasses
 import math
 import tomllib
-import types
 from collections.abc import Mapping
 from fractions import Fraction
 from importlib import resources
@@ -135,5 +134,6 @@ def _number(value: Any, *, field: str) -> float:
     )
 
 
-def _kind(kind: type | types.GenericAlias) -> str:
-    return {int: "an integer", float: "a number", str: "a string", bool: "true or false"}.get(kind, str(kind))  # type: ignore[call-overload,no-any-return]
+def _kind(kind: object) -> str:
+    names: dict[object, str] = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
+    return names.get(kind, str(kind))

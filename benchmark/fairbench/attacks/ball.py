@@ -34,9 +34,10 @@ class Ball:
             return torch.clamp(points, low, high)
         centre, radius = (self.centre, self.radius) if whole else (self.centre[rows], self.radius[rows])
         delta = points - centre
-        length = delta.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        length = torch.linalg.vector_norm(delta.flatten(1), dim=1).view(-1, 1, 1, 1)
         # Clipping afterwards moves towards the centre in every coordinate, so it cannot leave the ball.
-        return (centre + delta * (radius / length.clamp_min(1e-12)).clamp(max=1)).clamp(0, 1)
+        shrink: Tensor = (radius / length.clamp_min(1e-12)).clamp(max=1)
+        return (centre + delta * shrink).clamp(0, 1)
 
     def uniform(self, generator: torch.Generator | None) -> Tensor:
         """Uniform points: per pixel in the box of L-inf, by direction and radius in the ball of L2."""
@@ -46,13 +47,13 @@ class Ball:
             return (self.centre + self.radius * noise).clamp(0, 1)
         noise.normal_(generator=generator)
         pixels = noise[0].numel()
-        share = torch.empty_like(self.radius).uniform_(generator=generator) ** (1 / pixels)
-        direction = noise / noise.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        share = torch.empty_like(self.radius).uniform_(generator=generator).pow(1 / pixels)
+        direction: Tensor = noise / torch.linalg.vector_norm(noise.flatten(1), dim=1).view(-1, 1, 1, 1)
         return (self.centre + self.radius * share * direction).clamp(0, 1)
 
     def contains(self, points: Tensor, *, tolerance: float = 1e-6) -> Tensor:
         """Whether each point is finite, in the ball (plus the tolerance) and in [0, 1], (batch,)."""
         delta = (points - self.centre).flatten(1)
-        length = delta.abs().amax(dim=1) if self.norm == "Linf" else delta.norm(dim=1)
+        length = delta.abs().amax(dim=1) if self.norm == "Linf" else torch.linalg.vector_norm(delta, dim=1)
         inside = (points >= 0).flatten(1).all(dim=1) & (points <= 1).flatten(1).all(dim=1)
         return inside & (length <= self.radius.flatten() + tolerance)

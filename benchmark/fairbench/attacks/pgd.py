@@ -201,8 +201,9 @@ def _ascent(gradient: Tensor, norm: str) -> Tensor:
     """Unit steepest ascent: the sign on L-inf, the normalised gradient on L2 (zero where the gradient is zero)."""
     if norm == "Linf":
         return gradient.sign()
-    length = gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
-    return gradient / length.view(-1, 1, 1, 1)
+    length = torch.linalg.vector_norm(gradient.flatten(1), dim=1).clamp_min(1e-12)
+    direction: Tensor = gradient / length.view(-1, 1, 1, 1)
+    return direction
 
 
 def _stronger(first: Attacked, second: Attacked, model: nn.Module, labels: Tensor) -> Attacked:

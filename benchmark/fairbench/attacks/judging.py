@@ -1,0 +1,71 @@
+"""A model under judgement: exact arithmetic, logits in fp32, and one rule for what counts as its prediction.
+
+    with exact_arithmetic(images.device), frozen(model), torch.no_grad():
+        predicted = predictions(Judged(model, classes=10)(images), labels)
+
+Training may use TF32 or bf16 where a suite allows it; a verdict never does.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from fairbench.errors import UserError
+
+
+@contextmanager
+def exact_arithmetic(device: torch.device) -> Iterator[None]:
+    """Products in full fp32, without TF32 or autocast; the caller's settings are restored."""
+    matmul, convolution = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        torch.backends.cudnn.allow_tf32 = convolution
+
+
+def predictions(logits: Tensor, labels: Tensor) -> Tensor:
+    """Predicted classes, (batch,): the first largest logit; any other class than the label if a logit is not finite."""
+    finite = logits.isfinite().all(dim=1)
+    return torch.where(finite, logits.argmax(dim=1), another_class(labels))
+
+
+def another_class(labels: Tensor) -> Tensor:
+    """A class that is not the label, (batch,): 0, or 1 for label 0. It stands for logits that are not finite."""
+    return (labels == 0).to(labels.dtype)
+
+
+class Judged(nn.Module):
+    """The same model with fp32 logits, and a zero input gradient where it has none (a quantised input, say).
+
+    Args:
+        model: images to logits (batch, classes).
+        classes: how many it must have.
+    """
+
+    def __init__(self, model: nn.Module, *, classes: int) -> None:
+        super().__init__()
+        self.model = model
+        self.classes = classes
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits, (batch, classes) float32.
+
+        Raises:
+            UserError: if the model returns anything of another shape.
+        """
+        logits: Tensor = self.model(images)
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        if shape != (len(images), self.classes):
+            raise UserError(
+                f"The model returned {shape} for {len(images)} images; allowed: logits of shape "
+                f"{(len(images), self.classes)}, one column for each of {self.classes} classes."
+            )
+        if images.requires_grad and not logits.requires_grad:
+            logits = logits + 0 * images.flatten(1).sum(dim=1, keepdim=True)
+        return logits.float()

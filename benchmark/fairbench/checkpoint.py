@@ -1,0 +1,77 @@
+"""Weights and training states on disk. Weights are safetensors; states are read with `weights_only=True`.
+
+Neither format can run code when it is loaded, so a checkpoint from a stranger is safe to open.
+"""
+
+import hashlib
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fairbench.atomic import atomic
+from fairbench.errors import UserError
+
+
+def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
+    """Write a state dict atomically; equal weights give equal bytes."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    with atomic(path) as temporary:
+        save_file(plain, temporary)
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Load weights into a model, strictly.
+
+    Raises:
+        UserError: if the file is missing, is no safetensors file, or belongs to another architecture.
+    """
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} is not a readable checkpoint ({error}); delete it and run again.") from error
+    expected = model.state_dict()
+    if set(weights) != set(expected):
+        first = sorted(set(weights) ^ set(expected))[:3]
+        raise UserError(f"{path} belongs to another architecture; differing keys begin with {', '.join(first)}.")
+    for name, tensor in weights.items():
+        if tensor.shape != expected[name].shape:
+            raise UserError(
+                f"{path} belongs to another architecture: {name} has shape {tuple(tensor.shape)}, "
+                f"the model wants {tuple(expected[name].shape)}."
+            )
+    model.load_state_dict(weights)
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write a training state (tensors and plain values) atomically."""
+    with atomic(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read a training state.
+
+    Raises:
+        UserError: if the file is not one; nothing is overwritten.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path} is not a readable training state ({reason}); delete it to train from the beginning."
+        ) from error
+    if not isinstance(state, dict):
+        raise UserError(f"{path} is not a training state; delete it to train from the beginning.")
+    return state
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,131 @@
+"""The command line. Nothing heavy is imported here: `--help` and `list` answer at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from fairbench import __version__
+from fairbench.errors import UserError
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class _Refused(click.ClickException):
+    exit_code = 2  # as for any other wrong usage
+
+
+class _Commands(click.Group):
+    """Shows user errors as one message, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise _Refused(str(error)) from error
+
+
+def _folder(option: str, default: str, about: str) -> Callable[[_F], _F]:
+    kind = click.Path(file_okay=False, path_type=Path)
+    return click.option(option, type=kind, default=Path(default), show_default=True, help=about)
+
+
+def _selection(command: _F) -> _F:
+    """Options that say which runs are meant."""
+    plugin = click.Path(exists=True, dir_okay=False, path_type=Path)
+    for option in reversed(
+        (
+            click.option(
+                "--suite", default="digits", show_default=True, metavar="NAME|FILE", help="Protocol to follow."
+            ),
+            click.option("--method", "methods", multiple=True, metavar="NAME", help="Only this method (repeatable)."),
+            click.option("--seed", "seeds", type=int, multiple=True, metavar="N", help="Only this seed (repeatable)."),
+            click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a hyper-parameter."),
+            click.option(
+                "--plugin", "plugins", type=plugin, multiple=True, metavar="FILE", help="A file with methods."
+            ),
+            _folder("--results", "results", "Outcomes, one parquet file per run."),
+            _folder("--work-dir", "runs", "Checkpoints, partial attacks and logs."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fairbench")
+def main() -> None:
+    """Class-wise robust fairness: train, attack and rank adversarial-training methods under one protocol."""
+
+
+@main.command("run-all")
+@_selection
+@_folder("--data-dir", "data", "Downloaded datasets.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Runs at a time; default: one per GPU or core.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:i]", help="Where to compute.")
+@click.option(
+    "--rerun",
+    type=click.Choice(["never", "failed", "always"]),
+    default="never",
+    show_default=True,
+    help="What to compute again although it has an outcome.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be computed.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: the plan as JSON.")
+def run_all(**given: Any) -> None:
+    """Compute every run of a suite that is missing, then show the board."""
+    if given["as_json"] and not given["dry_run"]:
+        raise click.UsageError("--json goes with --dry-run; the outcomes themselves are the parquet files.")
+    from fairbench.commands.run_all import run_all as command  # noqa: PLC0415
+
+    options = {name: given[name] for name in ("jobs", "device", "rerun", "dry_run", "as_json")}
+    raise SystemExit(command(_selected(given), _where(given), **options))
+
+
+@main.command()
+@_selection
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def status(**given: Any) -> None:
+    """Show the state of every run of a suite."""
+    from fairbench.commands.status import status as command  # noqa: PLC0415
+
+    raise SystemExit(command(_selected(given), _where(given), as_json=given["as_json"]))
+
+
+@main.command()
+@_folder("--results", "results", "Outcomes to show.")
+@_folder("--site", "site", "Where the page is written.")
+@click.option("--check", is_flag=True, help="Write nothing; fail if the page is not what the results imply.")
+def report(results: Path, site: Path, *, check: bool) -> None:
+    """Write the leaderboard, a page that works offline."""
+    from fairbench.commands.report import report as command  # noqa: PLC0415
+
+    raise SystemExit(command(results, site, check=check))
+
+
+@main.command("list")
+@click.argument("kind", type=click.Choice(["methods", "suites", "datasets", "models"]))
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def listing(kind: str, *, as_json: bool) -> None:
+    """List what there is."""
+    from fairbench.commands.listing import listing as command  # noqa: PLC0415
+
+    command(kind, as_json=as_json)
+
+
+def _selected(given: dict[str, Any]) -> Any:
+    from fairbench.commands.selection import Selection  # noqa: PLC0415
+
+    return Selection(**{name: given[name] for name in ("suite", "methods", "seeds", "settings", "plugins")})
+
+
+def _where(given: dict[str, Any]) -> Any:
+    from fairbench.runner import Where  # noqa: PLC0415
+
+    return Where(
+        results=given["results"],
+        work_dir=given["work_dir"],
+        data_dir=given.get("data_dir", Path("data")),
+        plugins=given["plugins"],
+    )

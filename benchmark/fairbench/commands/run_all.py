@@ -1,0 +1,141 @@
+"""`fairbench run-all`: compute whatever of a board is missing."""
+
+import json
+import os
+import sys
+
+from rich.console import Console
+from rich.markup import escape
+
+from fairbench.commands.selection import Planned, Selection, plan
+from fairbench.display import Display
+from fairbench.errors import UserError
+from fairbench.execution.processes import LocalProcesses
+from fairbench.execution.task import Ending, Task
+from fairbench.plan import Standing, State
+from fairbench.ranking import build_boards
+from fairbench.report.terminal import terminal_table
+from fairbench.runner import Rerun, Runner, Where, needed_tasks, standings
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as the shell has it."""
+
+
+def run_all(  # one argument per option
+    selection: Selection, where: Where, *, jobs: int | None, device: str, rerun: Rerun, dry_run: bool, as_json: bool
+) -> int:
+    """Plan, compute, and show the board. Returns the exit code: 0 only if every run of the plan is done."""
+    console = Console(stderr=as_json)
+    planned = plan(selection)
+    found = standings(planned.runs, where)
+    tasks = needed_tasks(found, where, rerun=rerun)
+    blocked = _blocked(found, tasks)
+    problems = [*planned.problems, *blocked]
+    if dry_run:
+        _show_plan(found, tasks, problems, as_json=as_json, console=console)
+        return 1 if problems else 0
+    for problem in problems:
+        console.print(f"[yellow]Note:[/yellow] {escape(problem)}", highlight=False, soft_wrap=True)
+    if not tasks:
+        console.print(f"Nothing to do: no run of {planned.suite.name} is missing ({len(planned.runs)} planned).")
+        _show_board(planned, where, console)
+        return 1 if problems else 0
+    devices = _devices(device)
+    _check_data(planned, where)
+    workers = min(jobs or _default_jobs(devices), len(tasks))
+    executor = LocalProcesses(jobs=workers, devices=devices)
+    failed = False
+    with Display(console, total=len(tasks), reused=len(planned.runs) - len(tasks) - len(blocked)) as display:
+        runner = Runner(executor, started=display.started, advanced=display.advanced, ended=display.ended)
+        try:
+            endings = runner.run(tasks)
+            failed = any(ended.ending is not Ending.DONE for ended in endings.values())
+        except KeyboardInterrupt:
+            console.print("Interrupted. Everything finished so far is kept; the same command goes on from here.")
+            return INTERRUPTED
+    _show_board(planned, where, console)
+    return 1 if failed or problems else 0
+
+
+def _blocked(found: list[Standing], tasks: list[Task]) -> list[str]:
+    """Runs that have no usable outcome and will not be computed, each with the reason and what to do."""
+    taken = {task.run.key for task in tasks}
+    sentences = []
+    for one in found:
+        if one.run.key in taken:
+            continue
+        if one.state in (State.UNREADABLE, State.OTHER_PROTOCOL):
+            sentences.append(one.reason)
+        elif one.state is State.FAILED:
+            sentences.append(f"{one.run.title} failed: {one.reason} Compute it again with --rerun failed.")
+    return sentences
+
+
+def _show_plan(
+    found: list[Standing], tasks: list[Task], problems: list[str], *, as_json: bool, console: Console
+) -> None:
+    computed = {task.run.key: task for task in tasks}
+    if as_json:
+        listed = [
+            {
+                "method": one.run.method,
+                "label": one.run.label,
+                "seed": one.run.seed,
+                "role": one.run.role,
+                "key": one.run.key,
+                "state": one.state.value,
+                "reason": one.reason,
+                "compute": one.run.key in computed,
+                "prerequisites": {role: run.key for role, run in one.run.prerequisites},
+            }
+            for one in found
+        ]
+        sys.stdout.write(json.dumps({"runs": listed, "problems": problems}, indent=2) + "\n")
+        return
+    for one in found:
+        action = "compute" if one.run.key in computed else "keep"
+        needs = ", ".join(f"{role}: {run.title}" for role, run in one.run.prerequisites)
+        line = f"{action:8}{one.run.title} ({one.state.value})" + (f"  needs {needs}" if needs else "")
+        console.print(line, highlight=False, markup=False)
+    for problem in problems:
+        console.print(f"Note: {problem}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{len(tasks)} of {len(found)} runs would be computed.", highlight=False)
+
+
+def _show_board(planned: Planned, where: Where, console: Console) -> None:
+    for board in build_boards(where.results).boards:
+        if board.suite == planned.suite.name:
+            console.print(terminal_table(board))
+
+
+def _check_data(planned: Planned, where: Where) -> None:
+    """Load the data and build the models once, so that a problem is one message before anything is trained."""
+    from fairbench.data.loading import load_dataset  # noqa: PLC0415  imports torch
+    from fairbench.training import model_of  # noqa: PLC0415
+
+    dataset = load_dataset(planned.suite.dataset, folder=planned.suite.folder, data_dir=where.data_dir)
+    for run in {run.suite.model: run for run in planned.runs}.values():
+        model_of(run, dataset)
+
+
+def _devices(device: str) -> tuple[str, ...]:
+    """The devices that a choice stands for."""
+    import torch  # noqa: PLC0415
+
+    if device == "cpu":
+        return ("cpu",)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return tuple(f"cuda:{i}" for i in range(count)) or ("cpu",)
+    every = tuple(f"cuda:{i}" for i in range(count))
+    if device == "cuda" and every:
+        return every
+    if device in every:
+        return (device,)
+    raise UserError(f"--device {device} is not available; available here: {', '.join(('auto', 'cpu', *every))}.")
+
+
+def _default_jobs(devices: tuple[str, ...]) -> int:
+    if devices != ("cpu",):
+        return len(devices)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

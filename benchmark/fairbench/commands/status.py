@@ -1,0 +1,47 @@
+"""`fairbench status`: the state of every run of a suite."""
+
+import json
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from fairbench.commands.selection import Selection, plan
+from fairbench.plan import State
+from fairbench.runner import Where, standings
+
+COLOURS = {State.DONE: "green", State.RUNNING: "cyan", State.INTERRUPTED: "yellow", State.NOT_RUN: "dim"}
+
+
+def status(selection: Selection, where: Where, *, as_json: bool) -> int:
+    """Print the states. Returns the exit code: 0 only if every run is done."""
+    planned = plan(selection)
+    found = standings(planned.runs, where)
+    if as_json:
+        rows = [
+            {
+                "label": one.run.label,
+                "seed": one.run.seed,
+                "key": one.run.key,
+                "state": one.state.value,
+                "reason": one.reason,
+            }
+            for one in found
+        ]
+        sys.stdout.write(
+            json.dumps({"suite": planned.suite.name, "runs": rows, "problems": planned.problems}, indent=2) + "\n"
+        )
+    else:
+        console = Console()
+        table = Table(title=f"{planned.suite.name}: {planned.suite.title}", title_justify="left")
+        for heading in ("run", "seed", "state", "reason"):
+            table.add_column(heading, overflow="fold")
+        for one in found:
+            colour = COLOURS.get(one.state, "red")
+            table.add_row(
+                one.run.label, str(one.run.seed), f"[{colour}]{one.state.value}", one.reason.replace("[", r"\[")
+            )
+        console.print(table)
+        for problem in planned.problems:
+            console.print(problem, markup=False, highlight=False, soft_wrap=True)
+    return 0 if all(one.state is State.DONE for one in found) and not planned.problems else 1

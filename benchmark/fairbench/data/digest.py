@@ -1,0 +1,30 @@
+"""What identifies a dataset in a run's key: the bytes of a file, or the name of a built-in dataset."""
+
+import hashlib
+from pathlib import Path
+
+from fairbench.errors import UserError
+from fairbench.suite import DatasetSource
+
+
+def dataset_digest(source: DatasetSource, *, folder: str) -> str:
+    """SHA-256 of the `.npz` file, in hexadecimal; "" for a built-in dataset.
+
+    Args:
+        source: of the suite.
+        folder: of the suite file, against which `source.file` is resolved.
+
+    Raises:
+        UserError: if the file is missing or unreadable.
+    """
+    if not source.file:
+        return ""
+    path = Path(folder, source.file)
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(
+            f"Cannot read the dataset {path}: {error.strerror or error}. "
+            "`dataset.file` is relative to the folder of the suite file."
+        ) from error

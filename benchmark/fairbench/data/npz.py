@@ -1,0 +1,127 @@
+"""Any dataset as one `.npz` file, checked array by array before anything is trained.
+
+    np.savez("flowers.npz",
+        train_images=...,       # uint8 (n, height, width, channels) with 1 or 3 channels, or (n, height, width)
+        train_labels=...,       # integers (n,), from 0
+        test_images=..., test_labels=...,
+        class_names=...)        # optional: strings (classes,)
+
+Other arrays in the file are not read. Pickled objects are refused, so that a dataset from a stranger is only data.
+"""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from fairbench.data.arrays import Arrays
+from fairbench.errors import UserError
+
+_REQUIRED = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def read_npz(path: Path) -> Arrays:
+    """Read and check a dataset file.
+
+    Raises:
+        UserError: naming the file, the array, what was found and what is allowed.
+    """
+    with _opened(path) as file:
+        missing = [name for name in _REQUIRED if name not in file.files]
+        if missing:
+            raise UserError(
+                f"{path} has no array {missing[0]!r}; it has: {', '.join(file.files) or 'nothing'}. "
+                f"Needed: {', '.join(_REQUIRED)}, and optionally class_names."
+            )
+        train_images, test_images = (_images(file, path, f"{part}_images") for part in ("train", "test"))
+        if train_images.shape[1:] != test_images.shape[1:]:
+            raise UserError(
+                f"{path}: 'train_images' has images of shape {train_images.shape[1:]}, 'test_images' of "
+                f"{test_images.shape[1:]}; they must be alike (height, width, channels)."
+            )
+        train_labels = _labels(file, path, "train_labels", count=len(train_images))
+        test_labels = _labels(file, path, "test_labels", count=len(test_images))
+        class_names = _class_names(file, path, train_labels)
+    for name, labels in (("train_labels", train_labels), ("test_labels", test_labels)):
+        if labels.min() < 0 or labels.max() >= len(class_names):
+            raise UserError(
+                f"{path}: {name!r} goes from {labels.min()} to {labels.max()}; allowed: 0 to {len(class_names) - 1}, "
+                f"for {len(class_names)} classes."
+            )
+    return Arrays(
+        train_images=train_images,
+        train_labels=train_labels,
+        test_images=test_images,
+        test_labels=test_labels,
+        class_names=class_names,
+    )
+
+
+def _opened(path: Path) -> NpzFile:
+    try:
+        file = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise UserError(f"Cannot read the dataset {path}: {error.strerror or error}.") from error
+    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+        raise UserError(f"{path} is no .npz file, or it is truncated ({error}).") from error
+    if not isinstance(file, NpzFile):
+        raise UserError(f"{path} holds a single array; write a dataset with np.savez.")
+    return file
+
+
+def _array(file: NpzFile, path: Path, name: str) -> NDArray[np.generic]:
+    try:
+        return np.asarray(file[name])
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError) as error:
+        raise UserError(f"{path}: the array {name!r} is damaged or holds pickled objects ({error}).") from error
+
+
+def _images(file: NpzFile, path: Path, name: str) -> NDArray[np.uint8]:
+    """(n, height, width, channels), with the channel of a greyscale array added."""
+    images = _array(file, path, name)
+    grey = images.ndim == 3
+    if images.dtype != np.uint8 or not (grey or (images.ndim == 4 and images.shape[3] in (1, 3))) or 0 in images.shape:
+        raise UserError(
+            f"{path}: {name!r} has shape {images.shape} and type {images.dtype}; allowed: "
+            "(n, height, width, channels) with 1 or 3 channels, or (n, height, width), of type uint8, not empty."
+        )
+    pixels = images.astype(np.uint8, copy=False)
+    return pixels[..., np.newaxis] if grey else pixels
+
+
+def _labels(file: NpzFile, path: Path, name: str, *, count: int) -> NDArray[np.int64]:
+    labels = _array(file, path, name)
+    if labels.dtype.kind not in "iu" or labels.shape != (count,):
+        raise UserError(
+            f"{path}: {name!r} has shape {labels.shape} and type {labels.dtype}; "
+            f"allowed: ({count},) of an integer type, one label for every image."
+        )
+    return labels.astype(np.int64)
+
+
+def _class_names(file: NpzFile, path: Path, train_labels: NDArray[np.int64]) -> tuple[str, ...]:
+    """The file's names, or the labels themselves."""
+    present = np.unique(train_labels)
+    if "class_names" not in file.files:
+        expected = np.arange(len(present))
+        if not np.array_equal(present, expected):
+            stray = present[present != expected][0]
+            raise UserError(
+                f"{path}: 'train_labels' has the label {stray} but not every label below it; "
+                "allowed: 0 to classes - 1, each at least once."
+            )
+        return tuple(map(str, present))
+    names = _array(file, path, "class_names")
+    if names.dtype.kind != "U" or names.ndim != 1:
+        raise UserError(
+            f"{path}: 'class_names' has shape {names.shape} and type {names.dtype}; allowed: (classes,) strings."
+        )
+    if len(names) != len(present):
+        raise UserError(
+            f"{path}: 'class_names' has {len(names)} names, but 'train_labels' has {len(present)} different labels; "
+            "they must agree."
+        )
+    return tuple(map(str, names))

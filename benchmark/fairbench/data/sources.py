@@ -1,0 +1,51 @@
+"""The built-in datasets, by name. Nothing is imported for a dataset before it is loaded."""
+
+from pathlib import Path
+
+import numpy as np
+
+from fairbench.data.arrays import Arrays
+from fairbench.data.downloads import DOWNLOADS, load_download
+from fairbench.data.split import hold_out
+from fairbench.errors import unknown
+
+
+def dataset_names() -> list[str]:
+    """Names that a suite may give as `dataset.name`."""
+    return sorted(("digits", *DOWNLOADS))
+
+
+def load_source(name: str, *, data_dir: Path, image_size: int = 0) -> Arrays:
+    """A built-in dataset, downloaded on first use.
+
+    Args:
+        name: one of `dataset_names()`.
+        data_dir: downloads go to `data_dir/name`.
+        image_size: for images that are not all of one size (Imagenette); 0 is the dataset's own choice.
+
+    Raises:
+        UserError: for an unknown name, and if the data is missing and cannot be downloaded, or is damaged.
+    """
+    if name == "digits":
+        return _digits()
+    if name not in DOWNLOADS:
+        raise unknown("dataset", name, dataset_names(), advice="A dataset of your own is given as dataset.file, .npz.")
+    return load_download(name, data_dir=data_dir, image_size=image_size)
+
+
+def _digits() -> Arrays:
+    """The 1,797 digits of 8x8 pixels that come with scikit-learn; 30 % of each class are the test split."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415  half a second that listing need not pay
+
+    bunch = load_digits()
+    grey = bunch.images.astype(np.int64)  # 0 .. 16
+    images = ((grey * 255 + 8) // 16).astype(np.uint8)[..., np.newaxis]
+    labels = bunch.target.astype(np.int64)
+    train, test = hold_out(labels, share=0.3, name="digits test")
+    return Arrays(
+        train_images=images[train],
+        train_labels=labels[train],
+        test_images=images[test],
+        test_labels=labels[test],
+        class_names=tuple("0123456789"),
+    )

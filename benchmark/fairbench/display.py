@@ -1,0 +1,109 @@
+"""Showing progress: bars with an ETA on a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from fairbench.execution.task import Advanced, Ended, Ending, Task
+
+STAGES = {"training": 0.5, "pgd20": 0.02, "apgd-ce": 0.05, "apgd-t": 0.12, "fab-t": 0.17, "square": 0.14}
+"""Rough shares of a run's time, for the ETA alone."""
+
+QUIET_SECONDS = 30.0
+"""On no terminal, how often a long run says how far it is."""
+
+
+class Display:
+    """Listens to a runner.
+
+    Args:
+        console: where to write.
+        total: number of tasks.
+        reused: runs that were finished before.
+    """
+
+    def __init__(self, console: Console, *, total: int, reused: int) -> None:
+        self._console = console
+        self._total = total
+        self._ended = 0
+        self._titles: dict[str, str] = {}
+        self._shares: dict[str, float] = {}
+        self._bars: dict[str, TaskID] = {}
+        self._spoken: dict[str, float] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=console,
+            disable=not console.is_terminal,
+            speed_estimate_period=600,
+        )
+        self._overall = self._progress.add_task(f"[bold]all {total} runs", total=float(total))
+        if reused:
+            console.print(f"{reused} finished runs are reused, {total} to compute.")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def started(self, task: Task) -> None:
+        """A task starts."""
+        key = task.run.key
+        self._titles[key] = task.run.title
+        self._shares[key] = 0.0
+        self._spoken[key] = time.monotonic()
+        self._bars[key] = self._progress.add_task(f"{task.run.title}: starting", total=1.0)
+
+    def advanced(self, event: Advanced) -> None:
+        """A task went on."""
+        share = _share(event)
+        self._shares[event.key] = max(share, self._shares[event.key])
+        title = self._titles[event.key]
+        self._progress.update(
+            self._bars[event.key],
+            completed=self._shares[event.key],
+            description=f"{title}: {event.stage} {event.done}/{event.total}",
+        )
+        self._update_overall()
+        if not self._console.is_terminal and time.monotonic() - self._spoken[event.key] > QUIET_SECONDS:
+            self._spoken[event.key] = time.monotonic()
+            self._console.print(f"  {title}: {event.stage} {event.done}/{event.total}", highlight=False)
+
+    def ended(self, task: Task, ended: Ended) -> None:
+        """A task ended; failures say why at once."""
+        self._ended += 1
+        bar = self._bars.pop(task.run.key, None)
+        self._shares.pop(task.run.key, None)
+        if bar is not None:
+            self._progress.remove_task(bar)
+        self._update_overall()
+        mark = "done" if ended.ending is Ending.DONE else "[red]failed[/red]"
+        count = f"[{self._ended}/{self._total}]".replace("[", r"\[")
+        self._console.print(f"{count} {task.run.title}: {mark}", highlight=False)
+        if ended.reason:
+            self._console.print(f"    {ended.reason}", markup=False, highlight=False, soft_wrap=True)
+
+    def _update_overall(self) -> None:
+        self._progress.update(self._overall, completed=self._ended + sum(self._shares.values()))
+
+
+def _share(event: Advanced) -> float:
+    """How much of its run an event's stage completes, from 0 to 1."""
+    done = event.done / event.total if event.total else 1.0
+    before = 0.0
+    for stage, weight in STAGES.items():
+        if stage == event.stage:
+            return before + weight * done
+        before += weight
+    return before

@@ -1,0 +1,210 @@
+"""Computing one run from beginning to end: prerequisites, training, evaluation, outcomes.
+
+This is the border at which every problem of a run becomes a sentence: a failed training is a stored result, anything
+else is written into the run's folder and told to the runner, and the other runs go on.
+"""
+
+import contextlib
+import json
+import shutil
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from filelock import Timeout
+from torch import nn
+
+from fairbench import methods
+from fairbench.atomic import atomic
+from fairbench.checkpoint import load_weights
+from fairbench.data.dataset import Dataset
+from fairbench.data.loading import load_dataset
+from fairbench.errors import TrainingFailedError, UserError
+from fairbench.evaluation import evaluate
+from fairbench.execution.task import Ended, Ending, Task
+from fairbench.method import Method
+from fairbench.plan import State, is_trained, run_lock, standing
+from fairbench.progress import Progress
+from fairbench.provenance import hardware, peak_memory, source, versions
+from fairbench.run import Run, plain
+from fairbench.store import Outcomes, Provenance, no_rows, write_outcomes
+from fairbench.training import Trained, model_of, read_trained, train
+
+PATIENCE = 2.0
+"""Seconds to wait for a lock that somebody may only be looking at."""
+
+
+def execute(task: Task, progress: Progress) -> Ended:
+    """Compute a run; never raises for what goes wrong inside it."""
+    folder = task.run.work_folder(task.work_dir)
+    key = task.run.key
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _log(folder / "log.txt"), run_lock(folder).acquire(timeout=PATIENCE):
+            return _locked(task, folder, progress)
+    except Timeout:
+        return Ended(key=key, ending=Ending.BUSY)
+    except UserError as error:
+        return Ended(key=key, ending=Ending.FAILED, reason=str(error))
+    except OSError as error:
+        return Ended(key=key, ending=Ending.FAILED, reason=f"Cannot write {folder}: {error.strerror or error}.")
+
+
+def _locked(task: Task, folder: Path, progress: Progress) -> Ended:
+    run = task.run
+    _sweep(task, folder)
+    if task.fresh:
+        _forget(folder)
+    elif _finished(task):
+        return Ended(key=run.key, ending=Ending.DONE)
+    (folder / "failure.json").unlink(missing_ok=True)
+    try:
+        _compute(task, folder, progress)
+    except TrainingFailedError as error:
+        return Ended(key=run.key, ending=Ending.FAILED, reason=str(error))
+    except Exception as error:  # noqa: BLE001  the border of a run: its problem must not stop the others
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        traceback.print_exc()
+        with contextlib.suppress(UserError), atomic(folder / "failure.json") as temporary:
+            temporary.write_text(json.dumps({"reason": reason}), encoding="utf-8")
+        where = "" if isinstance(error, UserError) else f" (details in {folder / 'log.txt'})"
+        return Ended(key=run.key, ending=Ending.FAILED, reason=reason + where)
+    return Ended(key=run.key, ending=Ending.DONE)
+
+
+def _compute(task: Task, folder: Path, progress: Progress) -> None:
+    run, device = task.run, torch.device(task.device)
+    if device.type == "cpu":
+        torch.set_num_threads(1)  # runs are what is parallel; sums do not depend on the number of jobs
+    dataset = load_dataset(run.suite.dataset, folder=run.suite.folder, data_dir=task.data_dir)
+    method = methods.create(run.method, dict(run.changed), plugins=task.plugins)
+    result = run.result_file(task.results)
+    if not is_trained(folder):
+        try:
+            prerequisites = {role: _trained_model(task, needed, dataset) for role, needed in run.prerequisites}
+            train(run, method, dataset, folder=folder, device=device, prerequisites=prerequisites, progress=progress)
+        except TrainingFailedError as error:
+            provenance = _provenance(task, method, dataset, reason=error.reason, failed_epoch=error.epoch)
+            write_outcomes(result, Outcomes(rows=no_rows(), provenance=provenance))
+            raise
+    if not task.evaluate:
+        return
+    trained = read_trained(folder)
+    selected, last = (_load(folder, rule, run, dataset).to(device) for rule in ("selected", "last"))
+    began = time.monotonic()
+    evaluated = evaluate(
+        selected,
+        last,
+        dataset.test.images.to(device),
+        dataset.test.labels.to(device),
+        classes=dataset.classes,
+        threat=run.suite.threat,
+        evaluation=run.suite.evaluation,
+        folder=folder / "attacks",
+        progress=progress,
+    )
+    seconds = {"training": trained.seconds, **evaluated.seconds, "evaluation": time.monotonic() - began}
+    provenance = _provenance(
+        task,
+        method,
+        dataset,
+        trained=trained,
+        flags=evaluated.flags,
+        warnings=evaluated.warnings,
+        seconds=seconds,
+    )
+    write_outcomes(result, Outcomes(rows=evaluated.rows, provenance=provenance))
+
+
+def _provenance(
+    task: Task,
+    method: Method,
+    dataset: Dataset,
+    *,
+    trained: Trained | None = None,
+    reason: str = "",
+    failed_epoch: int = -1,
+    flags: dict[str, object] | None = None,
+    warnings: list[str] | None = None,
+    seconds: dict[str, float] | None = None,
+) -> Provenance:
+    run, device = task.run, torch.device(task.device)
+    hot_start = [needed.work_folder(task.work_dir) for role, needed in run.prerequisites if role == "hot start"]
+    return Provenance(
+        status="done" if trained else "failed",
+        reason=reason,
+        failed_epoch=failed_epoch,
+        key=run.key,
+        description=run.description(),
+        suite=run.suite.name,
+        suite_title=run.suite.title,
+        method=run.method,
+        label=run.label,
+        role=run.role,
+        changed=plain(run.changed),
+        card=asdict(method.card),
+        seed=run.seed,
+        class_names=list(dataset.class_names),
+        train_counts=torch.bincount(dataset.train.labels, minlength=dataset.classes).tolist(),
+        selected_epoch=trained.selected_epoch if trained else -1,
+        history=trained.history if trained else [],
+        flags=flags or {},
+        warnings=warnings or [],
+        passes=trained.passes if trained else {},
+        cost=trained.cost if trained else 0.0,
+        prerequisite_cost=sum(read_trained(folder).cost for folder in hot_start) if trained else 0.0,
+        seconds=seconds or {},
+        peak_memory=max(trained.peak_memory if trained else 0, peak_memory(device)),
+        checkpoints=trained.checkpoints if trained else {},
+        versions=versions(),
+        source=source(),
+        hardware=hardware(device),
+        device=str(device),
+        threads=torch.get_num_threads(),
+    )
+
+
+def _trained_model(task: Task, needed: Run, dataset: Dataset) -> nn.Module:
+    """A prerequisite's selected model; the runner has seen to it that it is trained."""
+    folder = needed.work_folder(task.work_dir)
+    if not is_trained(folder):
+        raise UserError(f"{task.run.title} needs {needed.title}, which is not trained in {folder}; run it first.")
+    return _load(folder, "selected", needed, dataset)
+
+
+def _load(folder: Path, rule: str, run: Run, dataset: Dataset) -> nn.Module:
+    model = model_of(run, dataset)
+    load_weights(folder / f"{rule}.safetensors", model)
+    return model
+
+
+def _finished(task: Task) -> bool:
+    """Whether another process did the work since it was planned."""
+    found = standing(task.run, results=task.results, work_dir=task.work_dir)
+    return found.trained if not task.evaluate else found.state is State.DONE
+
+
+def _sweep(task: Task, folder: Path) -> None:
+    """Remove temporary files that a kill left behind; we hold the lock, so nobody is writing them."""
+    result = task.run.result_file(task.results)
+    for stray in [*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp"), *result.parent.glob(f".{result.name}.*.tmp")]:
+        stray.unlink(missing_ok=True)
+
+
+def _forget(folder: Path) -> None:
+    """Remove earlier work, but neither the lock we hold nor the log we write."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name not in ("lock", "log.txt"):
+            entry.unlink()
+
+
+@contextlib.contextmanager
+def _log(path: Path) -> Iterator[None]:
+    """What a run prints, and its traceback, go to its own file."""
+    with path.open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        yield

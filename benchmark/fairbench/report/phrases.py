@@ -1,0 +1,109 @@
+"""Sentences and figures of a board, generated from its values and never written by hand."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from fairbench.board import Board, Row
+from fairbench.metrics import Attack, wilson
+
+NOTHING = "–"
+
+ATTACK_NAMES: Mapping[Attack, str] = {"clean": "Clean", "pgd20": "PGD-20", "autoattack": "AutoAttack"}
+
+
+def percent(share: float) -> str:
+    """One decimal; a dash where there is no data."""
+    return f"{100 * share:.1f}" if math.isfinite(share) else NOTHING
+
+
+def multiple(cost: float) -> str:
+    """A training cost relative to PGD-10 adversarial training."""
+    return f"{cost:.2f}×" if math.isfinite(cost) else NOTHING
+
+
+def radius(epsilon: float) -> str:
+    """A fraction of 255 if it is one, because 0.031 is another threat than 8/255."""
+    levels = Fraction(epsilon * 255).limit_denominator(4)
+    if levels.denominator == 1 and math.isclose(levels / 255, epsilon, rel_tol=1e-9):
+        return f"{levels}/255"
+    return f"{epsilon:g}"
+
+
+def listed(words: Iterable[object]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *first, last = map(str, words)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`, `3 classes`."""
+    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
+
+
+def protocol_sentence(board: Board) -> str:
+    """What the board shows: data, model, training, threat and attacks."""
+    protocol = board.protocol
+    threat, evaluation = protocol["threat"], protocol["evaluation"]
+    dataset = protocol["dataset"].get("name", "a dataset of its own")
+    seeds = sorted({run.provenance.seed for row in (*board.ranked, *board.unranked) for run in row.runs})
+    ball = {"Linf": "L∞", "L2": "L2"}.get(threat["norm"], threat["norm"])
+    attacks = [f"PGD-{evaluation['pgd_steps']}"] + ["standard AutoAttack"] * (board.attack == "autoattack")
+    tested = f" on {plural(sum(board.counts), 'test image')}" if board.counts else ""
+    return (
+        f"Every method trains {protocol['model']} on {dataset} ({plural(len(board.class_names), 'class')}) for "
+        f"{plural(protocol['recipe']['epochs'], 'epoch')}"
+        + (f" with {'seed' if len(seeds) == 1 else 'seeds'} {listed(seeds)}" if seeds else "")
+        + f"; the checkpoint selected on validation data is attacked{tested} by {listed(attacks)} within an {ball} "
+        f"ball of radius {radius(threat['epsilon'])}."
+    )
+
+
+def precision_sentence(board: Board) -> str:
+    """How well a test set of this size knows one class."""
+    smallest = min((count for count in board.counts if count), default=0)
+    if not smallest:
+        return ""
+    low, high = wilson(smallest // 2, smallest - smallest % 2)
+    return (
+        f"The smallest class has {plural(smallest, 'test image')}: one seed knows a class accuracy of 50 % to "
+        f"±{50 * (high - low):.0f} points (95 %, Wilson). Smaller differences are no evidence."
+    )
+
+
+def worst_classes(row: Row, attack: Attack) -> str:
+    """Names of the worst class over seeds, the most frequent first: `cat (2 seeds), deer`."""
+    counted = Counter(run.worst_class(attack) for run in row.finished).most_common()
+    if len(counted) == 1:
+        return counted[0][0]
+    return ", ".join(f"{name} ({plural(times, 'seed')})" if times > 1 else name for name, times in counted)
+
+
+def raised(row: Row) -> list[str]:
+    """Flags and warnings that a reader must know before trusting the row, each once."""
+    found: dict[str, None] = {}
+    for run in row.runs:
+        flags: Mapping[str, Any] = run.provenance.flags
+        found |= dict.fromkeys(name.replace("_", " ") for name, value in sorted(flags.items()) if value is True)
+        found |= dict.fromkeys(run.provenance.warnings)
+    return list(found)
+
+
+def web_link(address: object) -> str:
+    """The address if a browser may follow it, else "": results are not trusted with `javascript:`."""
+    text = str(address)
+    return text if text.startswith(("https://", "http://")) else ""
+
+
+def axis_end(rows: Sequence[Row], attack: Attack) -> float:
+    """Where a common axis for the seeds' worst classes ends: the next full 10 % above all of them."""
+    highest = max((value for row in rows for value in _worst_values(row, attack)), default=0.0)
+    return min(1.0, (math.floor(highest * 10) + 1) / 10)
+
+
+def _worst_values(row: Row, attack: Attack) -> Iterable[float]:
+    from fairbench.metrics import worst
+
+    return row.summary(attack, worst).values

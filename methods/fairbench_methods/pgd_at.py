@@ -1,0 +1,58 @@
+"""PGD-AT: the base and the cost unit of everything else."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from fairbench.attacks import pgd
+from fairbench.losses import cross_entropy
+from fairbench.method import Batch, Card, Method, hyperparameter
+
+
+@dataclass(kw_only=True)
+class PGDAT(Method):
+    """Minimise the cross-entropy at an approximately worst point of the ball around every image.
+
+    Madry et al., ICLR 2018, equation 2.1 (https://arxiv.org/abs/1706.06083):
+
+        min E_(x,y) [ max_(|x' - x| <= eps) CE(z(x'), y) ]
+
+    The inner maximum is PGD from a uniform start on the cross-entropy; only adversarial images are trained on.
+
+    Batch norm: the recipe of Rice et al. (ICML 2020) attacks in train mode, so that every attack forward moves the
+    running statistics as well; Pang et al. (ICLR 2021) recommend eval mode, our default.
+    """
+
+    card = Card(
+        title="PGD-AT",
+        authors="Aleksander Madry, Aleksandar Makelov, Ludwig Schmidt, Dimitris Tsipras, Adrian Vladu",
+        venue="ICLR",
+        year=2018,
+        link="https://arxiv.org/abs/1706.06083",
+        bibtex="""@inproceedings{madry2018towards,
+  title = {Towards Deep Learning Models Resistant to Adversarial Attacks},
+  author = {Madry, Aleksander and Makelov, Aleksandar and Schmidt, Ludwig and Tsipras, Dimitris and Vladu, Adrian},
+  booktitle = {International Conference on Learning Representations},
+  year = {2018}
+}""",
+        code_licence="none (locuslab/robust_overfitting, whose recipe is the usual one)",
+        family="baseline",
+    )
+
+    attack_bn: str = hyperparameter(
+        "eval",
+        "mode of batch norm during the attack: eval (Pang et al.) or train (Rice et al.)",
+        choices=("eval", "train"),
+    )
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean CE(z(x'), y)."""
+        attacked = pgd(
+            self.model,
+            batch.images,
+            batch.labels,
+            threat=self.threat,
+            generator=self.noise,
+            train_mode=self.attack_bn == "train",
+        )
+        return cross_entropy(self.model(attacked.images), batch.labels).mean()

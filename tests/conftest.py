@@ -1,0 +1,105 @@
+"""Synthetic outcomes with known counts, written as real parquet files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fairbench import load_suite
+from fairbench.method import Card
+from fairbench.store import NOT_RUN, Outcomes, Provenance, no_rows, write_outcomes
+from fairbench.suite import protocol_description
+
+WriteRun = Callable[..., Path]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A folder for outcome files."""
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def write_run(results: Path) -> WriteRun:
+    """Writes one outcome file below `results`; a class is described by how many of its images survive."""
+
+    def write(
+        label: str = "trades",
+        *,
+        seed: int = 0,
+        counts: Sequence[int] = (10, 10, 10),
+        clean: Sequence[int] = (9, 9, 8),
+        pgd20: Sequence[int] = (6, 5, 4),
+        autoattack: Sequence[int] | None = (5, 4, 3),
+        epsilon: float = 0.15,
+        parameters: Mapping[str, object] | None = None,
+        folder: str = "",
+        file: str = "",
+        **provenance: Any,
+    ) -> Path:
+        suite = load_suite("digits")
+        suite = replace(suite, threat=replace(suite.threat, epsilon=epsilon))
+        if provenance.get("role") == "teacher":
+            suite = suite.teaching()
+        method = provenance.setdefault("method", label)
+        description = {
+            "protocol": protocol_description(suite, dataset_digest=""),
+            "method": method,
+            "parameters": dict(parameters or {}),
+            "seed": seed,
+            "prerequisites": {},
+        }
+        card = Card(
+            title=label.upper(), authors="A. Author", venue="ICML", year=2019, link="https://x.org", bibtex="@a"
+        )
+        values: dict[str, Any] = {
+            "status": "done",
+            "key": "0123456789abcdef",
+            "description": description,
+            "suite": "digits",
+            "suite_title": suite.title,
+            "class_names": [str(k) for k in range(len(counts))],
+            "card": asdict(card),
+            "cost": 1.0,
+        } | provenance
+        found = Provenance(label=label, seed=seed, **values)
+        rows = no_rows() if found.status == "failed" else verdicts(counts, clean, pgd20, autoattack)
+        path = results / (folder or found.suite) / label / (file or f"seed{seed}.parquet")
+        write_outcomes(path, Outcomes(rows=rows, provenance=found))
+        return path
+
+    return write
+
+
+def verdicts(
+    counts: Sequence[int], clean: Sequence[int], pgd20: Sequence[int], autoattack: Sequence[int] | None
+) -> pd.DataFrame:
+    """Rows in which exactly that many images of every class are classified correctly."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    position = np.concatenate([np.arange(count) for count in counts])
+    wrong = (labels + 1) % len(counts)
+
+    def predictions(correct: Sequence[int]) -> Any:
+        return np.where(position < np.asarray(correct)[labels], labels, wrong)
+
+    robust = predictions(pgd20)
+    judged = np.full(len(labels), NOT_RUN) if autoattack is None else predictions(autoattack)
+    broken = np.where(judged == labels, "", np.where(predictions(clean) == labels, "apgd-ce", "clean"))
+    return pd.DataFrame(
+        {
+            "index": np.arange(len(labels), dtype=np.int32),
+            "label": labels.astype(np.int16),
+            "clean": predictions(clean).astype(np.int16),
+            "pgd20": robust.astype(np.int16),
+            "pgd20_any": robust == labels,
+            "pgd20_survived": np.where(robust == labels, 20, 3).astype(np.int16),
+            "autoattack": judged.astype(np.int16),
+            "broken_by": broken if autoattack is not None else "",
+            "last_clean": predictions(clean).astype(np.int16),
+            "last_pgd20": robust.astype(np.int16),
+        }
+    )
