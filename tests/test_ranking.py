@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from fairbench import load_suite
 from fairbench.board import Board, Summary
 from fairbench.metrics import average, worst
 from fairbench.ranking import build_boards
 from fairbench.report.terminal import terminal_table
 from fairbench.store import Outcomes, read_outcomes, write_outcomes
+from fairbench.suite import protocol_description
 
 WriteRun = Callable[..., Path]
 
@@ -168,10 +170,29 @@ def test_other_test_images_are_refused(results: Path, write_run: WriteRun) -> No
     assert "digits/subset/seed0.parquet was evaluated on other images" in boards.problems[0].message
 
 
-def test_a_run_without_protocol_is_refused(results: Path, write_run: WriteRun) -> None:
-    write_run(description={})
-    (problem,) = build_boards(results).problems
-    assert "does not say under which protocol" in problem.message
+PROTOCOL = protocol_description(load_suite("digits"), dataset_digest="")
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        {},
+        {"protocol": []},
+        {"protocol": PROTOCOL},
+        {"protocol": PROTOCOL | {"dataset": "digits"}, "parameters": {}},
+        {"protocol": PROTOCOL | {"threat": {"epsilon": -1, "step": 1}}, "parameters": {}},
+        {"protocol": PROTOCOL | {"threat": {"epsilon": "<b>", "step": 1}}, "parameters": {}},
+        {"protocol": PROTOCOL | {"recipe": {}}, "parameters": {}},
+        {"protocol": {k: v for k, v in PROTOCOL.items() if k != "model"}, "parameters": {}},
+    ],
+)
+def test_a_run_without_a_full_protocol_is_refused(
+    results: Path, write_run: WriteRun, description: dict[str, object]
+) -> None:
+    write_run(description=description)
+    boards = build_boards(results)
+    assert not boards.boards
+    assert "does not say in full under which protocol" in boards.problems[0].message
 
 
 def test_partial_autoattack_is_refused(results: Path, write_run: WriteRun) -> None:

@@ -17,6 +17,7 @@ this order: `recipe`, `prerequisites` (when planning); `start`; then per epoch `
 and listing stay quick.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -309,7 +310,9 @@ def _checked(cls: type[Method], name: str, value: Parameter) -> Parameter:
     if isinstance(value, str) and choices and value not in choices:
         raise UserError(f"{cls.__name__}: {name}={value!r} is not allowed; allowed: {', '.join(choices)}.")
     if isinstance(value, float | int) and not isinstance(value, bool):
-        if not (low is None or value >= low) or value != value:  # noqa: PLR0124  NaN
+        if math.isnan(value):
+            raise UserError(f"{cls.__name__}: {name}={value!r} is not a number.")
+        if not (low is None or value >= low):
             raise UserError(f"{cls.__name__}: {name}={value!r} is not allowed; allowed: at least {low}.")
         if not (high is None or value <= high):
             raise UserError(f"{cls.__name__}: {name}={value!r} is not allowed; allowed: at most {high}.")

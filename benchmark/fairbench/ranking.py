@@ -20,7 +20,7 @@ from fairbench.board import Board, Boards, Problem, Row, Run
 from fairbench.errors import UserError
 from fairbench.metrics import Attack, average, class_accuracies, worst
 from fairbench.store import NOT_RUN, Outcomes, read_outcomes, result_files
-from fairbench.suite import content_key
+from fairbench.suite import Evaluation, Recipe, Threat, content_key
 
 REQUIRED_SEEDS = 3
 """Finished seeds of a ranked row."""
@@ -72,8 +72,7 @@ def ranking(rows: Sequence[Row], attack: Attack) -> tuple[Row, ...]:
 
 def _run(file: str, outcomes: Outcomes) -> Run:
     provenance = outcomes.provenance
-    if not isinstance(provenance.description.get("protocol"), dict):
-        raise UserError(f"{file} does not say under which protocol it was made; it cannot be compared.")
+    _check_description(file, provenance.description)
     if provenance.status == "failed":
         return Run(file=file, provenance=provenance, accuracies={})
     judged = outcomes.rows["autoattack"] != NOT_RUN
@@ -85,6 +84,21 @@ def _run(file: str, outcomes: Outcomes) -> Run:
     except ValueError as error:
         raise UserError(f"{file}: {error}") from error
     return Run(file=file, provenance=provenance, accuracies=accuracies)
+
+
+def _check_description(file: str, description: Mapping[str, Any]) -> None:
+    """Refuse a file that does not say in full under which protocol it was made."""
+    try:
+        protocol = description["protocol"]
+        Threat(**protocol["threat"])
+        Recipe(**protocol["recipe"])
+        Evaluation(**protocol["evaluation"])
+        complete = {"protocol", "model"} <= set(protocol) and isinstance(protocol["dataset"], dict)
+        complete &= isinstance(description["parameters"], dict)
+    except (KeyError, TypeError, UserError) as error:
+        raise UserError(f"{file} does not say in full under which protocol it was made ({error}).") from error
+    if not complete:
+        raise UserError(f"{file} does not say in full under which protocol it was made.")
 
 
 def _protocol(run: Run) -> dict[str, Any]:
@@ -101,7 +115,7 @@ def _ranking_attack(run: Run) -> Attack:
     """AutoAttack if it was run; a failed run stands where its protocol wanted it."""
     evaluated: Iterable[str] = run.accuracies
     if not run.finished:
-        evaluated = _protocol(run).get("evaluation", {}).get("attacks", ())
+        evaluated = _protocol(run)["evaluation"]["attacks"]
     return "autoattack" if "autoattack" in evaluated else "pgd20"
 
 

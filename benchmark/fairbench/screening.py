@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from fairbench.attacks import Ball, frozen, pgd
 from fairbench.attacks.image_noise import uniform_start
-from fairbench.attacks.judging import Judged, exact_arithmetic, predictions
+from fairbench.attacks.judging import Judged, exact_arithmetic, predictions, private_randomness, unit_images
 from fairbench.class_means import ClassMeans
 from fairbench.errors import UserError
 from fairbench.method import ClassStatistics
 from fairbench.progress import Progress, silent
+from fairbench.seeding import derived_seed
 from fairbench.suite import Evaluation, Threat
 
 
@@ -79,7 +80,7 @@ def screen(
     attack = replace(threat, step=evaluation.pgd_step, steps=evaluation.pgd_steps, attack_precision="fp32")
     judged, size = Judged(model, classes=classes), batch_size or evaluation.batch_size
     parts = []
-    with exact_arithmetic(images.device), frozen(judged):
+    with exact_arithmetic(images.device), frozen(judged), private_randomness(derived_seed(evaluation.seed, stage)):
         for first in range(0, len(images), size):
             rows = slice(first, first + size)
             batch = unit_images(images[rows])
@@ -114,8 +115,10 @@ def check_images(images: Tensor, labels: Tensor, *, classes: int) -> None:
     """Refuse data that an attack would misread.
 
     Raises:
-        UserError: for another shape or type, pixels outside [0, 1], labels outside the classes, or no images.
+        UserError: for one class, another shape or type, pixels outside [0, 1], labels outside the classes, or no images.
     """
+    if classes < 2:
+        raise UserError(f"classes = {classes} is not allowed; allowed: 2 or more.")
     if images.ndim != 4 or len(images) == 0 or len(labels) != len(images) or labels.ndim != 1:
         raise UserError(
             f"Images of shape {tuple(images.shape)} with labels of shape {tuple(labels.shape)} are not allowed; "
@@ -132,11 +135,6 @@ def check_images(images: Tensor, labels: Tensor, *, classes: int) -> None:
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise UserError(f"Labels from {low} to {high} are not allowed; allowed: 0 to {classes - 1}.")
-
-
-def unit_images(images: Tensor) -> Tensor:
-    """Images in [0, 1] as float32."""
-    return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
 def _screen_batch(judged: Judged, images: Tensor, labels: Tensor, *, threat: Threat, start: Tensor) -> Screened:

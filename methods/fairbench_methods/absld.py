@@ -70,7 +70,9 @@ class ABSLD(Method):
     def start(self) -> None:
         """All temperatures are 1: RSLAD."""
         device = self.setup.device
-        self.adversarial, self.natural = torch.ones(2, self.classes, dtype=torch.float64, device=device)
+        self.adversarial, self.natural = (
+            torch.ones(self.classes, dtype=torch.float64, device=device) for _ in range(2)
+        )
         self._adversarial_risk = ClassMeans(self.classes, device=device)
         self._natural_risk = ClassMeans(self.classes, device=device)
 

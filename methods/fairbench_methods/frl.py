@@ -104,8 +104,8 @@ class FRL(Method):
 
     def start(self) -> None:
         """All multipliers are 0: TRADES."""
-        self.natural, self.boundary, self.log_margin = torch.zeros(
-            3, self.classes, dtype=torch.float64, device=self.setup.device
+        self.natural, self.boundary, self.log_margin = (
+            torch.zeros(self.classes, dtype=torch.float64, device=self.setup.device) for _ in range(3)
         )
         epochs = self.setup.recipe.epochs
         self._first_epoch = min(acts_from(INLINE_START, epochs), epochs - 1) if self.hot_start == "inline" else 0
@@ -174,7 +174,8 @@ class FRL(Method):
 
     def margins(self) -> Tensor:
         """m_c, the factor of the radius by class, (classes,) float64."""
-        return (2 * self.log_margin).exp().clamp(*self._margin_range)
+        low, high = self._margin_range
+        return self.log_margin.mul(2).exp().clamp(low, high)
 
     @property
     def _margin_range(self) -> tuple[float, float]:

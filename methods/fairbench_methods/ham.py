@@ -24,7 +24,8 @@ class HAM(Method):
 
     Images in H continue the same trajectory. The others leave completely: no further steps, no loss, and no share in
     the training forward's batch statistics. If fewer than two images remain there is no update, since batch norm over
-    1x1 maps has no statistics of a single image. How the journal version weighs hard images is not public; two readings are options.
+    1x1 maps has no statistics of a single image. How the journal version weighs hard images is not public; two
+    readings are options.
     """
 
     card = Card(

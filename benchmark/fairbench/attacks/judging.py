@@ -1,4 +1,4 @@
-"""A model under judgement: exact arithmetic, logits in fp32, and one rule for what counts as its prediction.
+"""A model under judgement: exact arithmetic, logits in fp32, private randomness, one rule for its prediction.
 
     with exact_arithmetic(images.device), frozen(model), torch.no_grad():
         predicted = predictions(Judged(model, classes=10)(images), labels)
@@ -27,6 +27,21 @@ def exact_arithmetic(device: torch.device) -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(matmul)
         torch.backends.cudnn.allow_tf32 = convolution
+
+
+@contextmanager
+def private_randomness(seed: int) -> Iterator[None]:
+    """Torch's global generators, seeded for the attack (or a model that draws); the caller's states are restored."""
+    in_use: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # torch ships it untyped
+    # All of them, because seeding reaches all of them.
+    with torch.random.fork_rng(list(range(torch.cuda.device_count())) if in_use else []):
+        torch.random.manual_seed(seed)
+        yield
+
+
+def unit_images(images: Tensor) -> Tensor:
+    """Images in [0, 1] as float32, from the same or from uint8."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
 def predictions(logits: Tensor, labels: Tensor) -> Tensor:

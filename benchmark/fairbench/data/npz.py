@@ -12,6 +12,7 @@ Other arrays in the file are not read. Pickled objects are refused, so that a da
 import zipfile
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -29,22 +30,39 @@ def read_npz(path: Path) -> Arrays:
     Raises:
         UserError: naming the file, the array, what was found and what is allowed.
     """
-    with _opened(path) as file:
-        missing = [name for name in _REQUIRED if name not in file.files]
-        if missing:
-            raise UserError(
-                f"{path} has no array {missing[0]!r}; it has: {', '.join(file.files) or 'nothing'}. "
-                f"Needed: {', '.join(_REQUIRED)}, and optionally class_names."
-            )
-        train_images, test_images = (_images(file, path, f"{part}_images") for part in ("train", "test"))
-        if train_images.shape[1:] != test_images.shape[1:]:
-            raise UserError(
-                f"{path}: 'train_images' has images of shape {train_images.shape[1:]}, 'test_images' of "
-                f"{test_images.shape[1:]}; they must be alike (height, width, channels)."
-            )
-        train_labels = _labels(file, path, "train_labels", count=len(train_images))
-        test_labels = _labels(file, path, "test_labels", count=len(test_images))
-        class_names = _class_names(file, path, train_labels)
+    try:
+        with path.open("rb") as stream, _opened(stream, path) as file:
+            return _read(file, path)
+    except OSError as error:
+        raise UserError(f"Cannot read the dataset {path}: {error.strerror or error}.") from error
+
+
+def _opened(stream: BinaryIO, path: Path) -> NpzFile:
+    try:
+        file = np.load(stream, allow_pickle=False)
+    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+        raise UserError(f"{path} is no .npz file, or it is truncated ({error}).") from error
+    if not isinstance(file, NpzFile):
+        raise UserError(f"{path} holds a single array; write a dataset with np.savez.")
+    return file
+
+
+def _read(file: NpzFile, path: Path) -> Arrays:
+    missing = [name for name in _REQUIRED if name not in file.files]
+    if missing:
+        raise UserError(
+            f"{path} has no array {missing[0]!r}; it has: {', '.join(file.files) or 'nothing'}. "
+            f"Needed: {', '.join(_REQUIRED)}, and optionally class_names."
+        )
+    train_images, test_images = (_images(file, path, f"{part}_images") for part in ("train", "test"))
+    if train_images.shape[1:] != test_images.shape[1:]:
+        raise UserError(
+            f"{path}: 'train_images' has images of shape {train_images.shape[1:]}, 'test_images' of "
+            f"{test_images.shape[1:]}; they must be alike (height, width, channels)."
+        )
+    train_labels = _labels(file, path, "train_labels", count=len(train_images))
+    test_labels = _labels(file, path, "test_labels", count=len(test_images))
+    class_names = _class_names(file, path, train_labels)
     for name, labels in (("train_labels", train_labels), ("test_labels", test_labels)):
         if labels.min() < 0 or labels.max() >= len(class_names):
             raise UserError(
@@ -58,18 +76,6 @@ def read_npz(path: Path) -> Arrays:
         test_labels=test_labels,
         class_names=class_names,
     )
-
-
-def _opened(path: Path) -> NpzFile:
-    try:
-        file = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise UserError(f"Cannot read the dataset {path}: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise UserError(f"{path} is no .npz file, or it is truncated ({error}).") from error
-    if not isinstance(file, NpzFile):
-        raise UserError(f"{path} holds a single array; write a dataset with np.savez.")
-    return file
 
 
 def _array(file: NpzFile, path: Path, name: str) -> NDArray[np.generic]:

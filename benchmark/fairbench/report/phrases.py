@@ -3,11 +3,15 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from fractions import Fraction
 from typing import Any
 
-from fairbench.board import Board, Row
-from fairbench.metrics import Attack, wilson
+import numpy as np
+
+from fairbench.board import Board, Row, Run
+from fairbench.method import Card
+from fairbench.metrics import Attack, Vector, wilson, worst
 
 NOTHING = "–"
 
@@ -74,11 +78,11 @@ def precision_sentence(board: Board) -> str:
 
 
 def worst_classes(row: Row, attack: Attack) -> str:
-    """Names of the worst class over seeds, the most frequent first: `cat (2 seeds), deer`."""
+    """Names of the worst class over seeds, the most frequent first: `cat ×2, deer`."""
     counted = Counter(run.worst_class(attack) for run in row.finished).most_common()
     if len(counted) == 1:
         return counted[0][0]
-    return ", ".join(f"{name} ({plural(times, 'seed')})" if times > 1 else name for name, times in counted)
+    return ", ".join(f"{name} ×{times}" if times > 1 else name for name, times in counted)
 
 
 def raised(row: Row) -> list[str]:
@@ -91,19 +95,32 @@ def raised(row: Row) -> list[str]:
     return list(found)
 
 
-def web_link(address: object) -> str:
-    """The address if a browser may follow it, else "": results are not trusted with `javascript:`."""
-    text = str(address)
-    return text if text.startswith(("https://", "http://")) else ""
+def card_of(row: Row) -> dict[str, Any]:
+    """The method's card with every field, and with a link only if a browser may follow it."""
+    card = {field.name: "" for field in fields(Card)} | row.provenance.card
+    # Results are not trusted: `javascript:` is an address too.
+    followed = str(card["link"]).startswith(("https://", "http://"))
+    return card | {"title": card["title"] or row.label, "link": card["link"] if followed else ""}
+
+
+def row_name(row: Row) -> str:
+    """The method's title, with the hyper-parameters that were changed: `TRADES (beta = 3.0)`."""
+    changed = ", ".join(settings(row.provenance.changed))
+    return f"{card_of(row)['title']}{f' ({changed})' if changed else ''}"
+
+
+def settings(parameters: Mapping[str, Any]) -> list[str]:
+    """`name = value`, sorted by name."""
+    return [f"{name} = {value}" for name, value in sorted(parameters.items())]
 
 
 def axis_end(rows: Sequence[Row], attack: Attack) -> float:
     """Where a common axis for the seeds' worst classes ends: the next full 10 % above all of them."""
-    highest = max((value for row in rows for value in _worst_values(row, attack)), default=0.0)
+    highest = max((value for row in rows for value in row.summary(attack, worst).values), default=0.0)
     return min(1.0, (math.floor(highest * 10) + 1) / 10)
 
 
-def _worst_values(row: Row, attack: Attack) -> Iterable[float]:
-    from fairbench.metrics import worst
-
-    return row.summary(attack, worst).values
+def class_means(runs: Sequence[Run], attack: Attack) -> Vector:
+    """Accuracy per class, the mean over seeds, (classes,); for the eye, never for a minimum."""
+    means: Vector = np.mean([run.accuracies[attack].values for run in runs], axis=0)
+    return means

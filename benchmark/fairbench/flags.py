@@ -1,0 +1,81 @@
+"""Flags: signs that a number deserves distrust, as data of the run and as sentences for people.
+
+They are computed per model, on all images, by plain forward passes; pyautoattack's own checks are never called, since
+they look at one batch, remember earlier models and remove the caller's tracer.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from fairbench.attacks import frozen
+from fairbench.attacks.judging import Judged, exact_arithmetic, private_randomness, unit_images
+
+Flag = bool | int | float | str | list[int] | list[str]
+"""A value that JSON can hold."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Behaviour:
+    """How a model answers on clean images.
+
+    Attributes:
+        randomised: asked twice, it gives different logits.
+        probability_outputs: every row lies in [0, 1] and sums to 1.
+        grad_at_inference: it records gradients while it predicts, as defences that optimise at inference do.
+        train_mode_modules: modules that are in train mode in spite of `eval()`.
+        tf32: products were rounded to TF32.
+    """
+
+    randomised: bool
+    probability_outputs: bool
+    grad_at_inference: bool
+    train_mode_modules: list[str]
+    tf32: bool
+
+
+def behaviour(model: nn.Module, images: Tensor, *, classes: int, batch_size: int, seed: int) -> Behaviour:
+    """Ask the model twice for every image; the model and the random state are left as they were.
+
+    Args:
+        model: images to logits.
+        images: (n, channels, height, width), float32 in [0, 1] or uint8.
+        classes: number of classes.
+        batch_size: images at a time.
+        seed: of the random state that a randomised model draws from.
+    """
+    judged = Judged(model, classes=classes)
+    randomised, recorded, probabilities = False, False, True
+
+    def record(tensor: Tensor) -> Tensor:
+        nonlocal recorded
+        recorded = True  # under no_grad only a model that switches gradients on itself comes here
+        return tensor
+
+    with exact_arithmetic(images.device), frozen(judged), private_randomness(seed), torch.no_grad():
+        for batch in map(unit_images, torch.split(images, batch_size)):
+            with saved_tensors_hooks(record, lambda tensor: tensor):
+                first, second = judged(batch), judged(batch)
+            # As the reference: beyond what round-off of kernels can explain.
+            distance = (nn.functional.normalize(first) - nn.functional.normalize(second)).norm(dim=1)
+            randomised = randomised or bool((distance > 1e-4).any())
+            summing = ((first.sum(dim=1) - 1).abs() < 1e-5).all()
+            probabilities = probabilities and bool(summing & (first > -1e-5).all() & (first < 1 + 1e-5).all())
+        training = [name or type(model).__name__ for name, module in model.named_modules() if module.training]
+        tf32 = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
+    return Behaviour(
+        randomised=randomised,
+        probability_outputs=probabilities,
+        grad_at_inference=recorded,
+        train_mode_modules=training,
+        tf32=tf32,
+    )
+
+
+def warnings(flags: Mapping[str, Flag], *, class_names: Sequence[str] | None = None) -> list[str]:
+    """The flags that a reader of the numbers must know, as sentences."""
+    del class_names
+    raise NotImplementedError

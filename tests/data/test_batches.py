@@ -1,0 +1,118 @@
+"""Batches cover the split once, know where training is, and draw from the streams they were given."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairbench.data.batches import TrainingBatches, evaluation_batches
+from fairbench.data.dataset import Split
+from fairbench.errors import UserError
+from fairbench.suite import Recipe
+
+Generators = Callable[[int], torch.Generator]
+
+
+def split(count: int) -> Split:
+    """Image i is filled with the value i, so that every batch shows which images it holds."""
+    values = torch.arange(count, dtype=torch.uint8)
+    return Split(values.view(-1, 1, 1, 1).expand(-1, 3, 8, 8).contiguous(), torch.arange(count) % 7)
+
+
+def batches(count: int, *, batch_size: int = 8, seed: int = 0, padding: int = 0, flip: bool = False) -> TrainingBatches:
+    return TrainingBatches(
+        split(count),
+        recipe=Recipe(epochs=3, batch_size=batch_size, crop_padding=padding, flip=flip),
+        order=torch.Generator().manual_seed(seed),
+        augmentation=torch.Generator().manual_seed(seed + 1),
+        views=torch.Generator().manual_seed(seed + 2),
+    )
+
+
+@given(count=st.integers(1, 50), batch_size=st.integers(1, 60))
+def test_an_epoch_shows_every_image_once_with_its_label(count: int, batch_size: int) -> None:
+    training = batches(count, batch_size=batch_size)
+    found = list(training.epoch(0, 3))
+    assert len(found) == len(training)
+    assert sorted(torch.cat([batch.indices for batch in found]).tolist()) == list(range(count))
+    assert [len(batch.indices) for batch in found[:-1]] == [batch_size] * (len(found) - 1)
+    for batch in found:
+        assert torch.equal(batch.images[:, 0, 0, 0], batch.indices / 255)
+        assert torch.equal(batch.labels, batch.indices % 7)
+        assert batch.images.dtype == torch.float32
+
+
+def test_progress_rises_evenly_over_the_whole_training() -> None:
+    training = batches(20, batch_size=8)
+    progress = [batch.progress for epoch in range(4) for batch in training.epoch(epoch, 4)]
+    assert progress == pytest.approx([step / 12 for step in range(12)])
+
+
+def test_the_order_changes_by_epoch_and_is_fixed_by_its_generator() -> None:
+    first, again, other = batches(40, seed=1), batches(40, seed=1), batches(40, seed=2)
+
+    def order(training: TrainingBatches) -> list[int]:
+        return torch.cat([batch.indices for batch in training.epoch(0, 3)]).tolist()
+
+    one = order(first)
+    assert one == order(again)
+    assert one != order(first)
+    assert one != order(other)
+
+
+def test_training_images_are_cropped_as_the_recipe_says() -> None:
+    """With zero padding, some pixel of nearly every image turns black; without, none does."""
+    cropped = torch.cat([batch.images for batch in batches(40, padding=2).epoch(0, 3)])
+    whole = torch.cat([batch.images for batch in batches(40, padding=0).epoch(0, 3)])
+    assert (cropped == 0).flatten(1).any(dim=1).sum() > 30
+    assert (whole == 0).flatten(1).any(dim=1).sum() == 1  # image 0 is black
+
+
+def test_views_belong_to_their_rows_and_leave_the_other_streams_alone() -> None:
+    plain, viewing = batches(40), batches(40)
+    expected = list(plain.epoch(0, 3))
+    for batch, reference in zip(viewing.epoch(0, 3), expected, strict=True):
+        rows = torch.tensor([1, 3])
+        view = batch.view("randaugment", rows)
+        assert view.shape == batch.images[rows].shape
+        assert view.dtype == torch.float32
+        assert 0 <= view.min() <= view.max() <= 1
+        assert torch.equal(batch.images, reference.images)
+    mask = torch.zeros(8, dtype=torch.bool)
+    mask[:3] = True
+    assert len(expected[0].view("randaugment", mask)) == 3
+
+
+def test_a_view_starts_from_the_raw_image() -> None:
+    """Nothing of the crop of `images` is in it: without padding, geometry is all that brings in black."""
+    training = batches(200, batch_size=200, padding=7)
+    batch = next(training.epoch(0, 1))
+    untouched = 0
+    for _ in range(20):
+        view = batch.view("randaugment", torch.arange(200))
+        untouched += int((view == (batch.indices / 255).view(-1, 1, 1, 1)).flatten(1).all(dim=1).sum())
+    assert untouched > 0
+
+
+def test_an_unknown_view_is_refused_with_the_known_ones() -> None:
+    batch = next(batches(8).epoch(0, 1))
+    with pytest.raises(UserError, match=r"Unknown view 'randaug'\. Did you mean 'randaugment'\?"):
+        batch.view("randaug", torch.tensor([0]))
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 20, 100])
+def test_evaluation_shows_the_split_as_it_is(batch_size: int) -> None:
+    data = split(20)
+    found = list(evaluation_batches(data, batch_size))
+    assert torch.equal(torch.cat([batch.indices for batch in found]), torch.arange(20))
+    assert torch.equal(torch.cat([batch.images for batch in found]), data.images.float() / 255)
+    assert torch.equal(torch.cat([batch.labels for batch in found]), data.labels)
+    assert {batch.progress for batch in found} == {0.0}
+
+
+def test_evaluation_has_no_views() -> None:
+    batch = next(evaluation_batches(split(4), 4))
+    with pytest.raises(UserError, match="'randaugment' exists in training only"):
+        batch.view("randaugment", torch.tensor([0]))

@@ -1,0 +1,102 @@
+"""A short suite as a file, the command line in a process of its own, and stored outcomes of a run."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fairbench.run import Run
+from fairbench.store import Outcomes, Provenance, write_outcomes
+
+SHORT = """
+title = "digits, three epochs"
+model = "digits-cnn"
+teacher = "digits-cnn"
+seeds = [0, 1]
+
+[dataset]
+name = "digits"
+validation = "1/7"
+
+[threat]
+epsilon = 0.15
+step = 0.075
+steps = 3
+
+[recipe]
+epochs = 3
+learning_rate = 0.2
+schedule = "one-cycle"
+crop_padding = 1
+flip = false
+
+[evaluation]
+attacks = ["pgd20"]
+pgd_steps = 3
+pgd_step = 0.075
+"""
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def short_file(tmp_path: Path) -> Path:
+    """A suite that is computed in seconds."""
+    path = tmp_path / "short.toml"
+    path.write_text(SHORT)
+    return path
+
+
+@pytest.fixture
+def fairbench(tmp_path: Path) -> Command:
+    """Runs the installed command in `tmp_path`, as a stranger would."""
+
+    def command(*arguments: str | Path, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*entry_point(), *map(str, arguments)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+            env=os.environ | {"COLUMNS": "200"},
+        )
+
+    return command
+
+
+def entry_point() -> list[str]:
+    """The command, by the interpreter that runs the tests."""
+    return [sys.executable, "-c", "from fairbench.cli import main; main()"]
+
+
+@pytest.fixture
+def write_outcome() -> Callable[[Run, Path], None]:
+    """Stores a finished outcome of a run, made up."""
+
+    def write(run: Run, results: Path) -> None:
+        labels = np.arange(20) % 2
+        rows = pd.DataFrame({"index": np.arange(20), "label": labels})
+        for column in ("clean", "pgd20", "autoattack", "last_clean", "last_pgd20"):
+            rows[column] = labels
+        rows["pgd20_any"], rows["pgd20_survived"], rows["broken_by"] = True, 20, ""
+        provenance = Provenance(
+            status="done",
+            key=run.key,
+            description=json.loads(json.dumps(run.description())),
+            suite=run.suite.name,
+            method=run.method,
+            label=run.label,
+            role=run.role,
+            seed=run.seed,
+            class_names=["0", "1"],
+        )
+        write_outcomes(run.result_file(results), Outcomes(rows=rows, provenance=provenance))
+
+    return write

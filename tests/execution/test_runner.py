@@ -1,0 +1,157 @@
+"""The runner against an executor that follows a script: order, failures, runs of somebody else."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fairbench import load_suite, methods
+from fairbench.execution.task import Advanced, Ended, Ending, Event, Task
+from fairbench.plan import make_plan
+from fairbench.run import Run
+from fairbench.runner import Runner, Where, needed_tasks, standings
+
+
+class Scripted:
+    """Ends every task in the next round; trains it unless the script says otherwise."""
+
+    def __init__(self, jobs: int, script: dict[str, list[Ended]]) -> None:
+        self._jobs, self._script = jobs, script
+        self._now: list[Task] = []
+        self.submitted: list[str] = []
+        self.most = 0
+        self.cancelled = False
+
+    @property
+    def idle(self) -> int:
+        return self._jobs - len(self._now)
+
+    def submit(self, task: Task) -> None:
+        assert self.idle > 0
+        self._now.append(task)
+        self.submitted.append(task.run.title)
+        self.most = max(self.most, len(self._now))
+
+    def events(self, timeout: float) -> Iterator[Event]:
+        del timeout
+        ending, self._now = self._now, []
+        for task in ending:
+            yield Advanced(key=task.run.key, stage="training", done=1, total=1)
+            told = self._script.get(task.run.title, [])
+            ended = told.pop(0) if told else Ended(key=task.run.key, ending=Ending.DONE)
+            if ended.ending is Ending.DONE:
+                _pretend_trained(task)
+            yield ended
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+def _pretend_trained(task: Task) -> None:
+    folder = task.run.work_folder(task.work_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("training.json", "selected.safetensors", "last.safetensors"):
+        (folder / name).touch()
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> Where:
+    return Where(results=tmp_path / "results", work_dir=tmp_path / "runs", data_dir=tmp_path / "data")
+
+
+@pytest.fixture
+def runs() -> list[Run]:
+    """Two seeds of FRL, ABSLD and what they need: two hot starts and a teacher."""
+    chosen = [(name, methods.create(name, {})) for name in ("frl", "absld")]
+    return make_plan(load_suite("digits"), chosen, seeds=(0, 1), create=methods.create, dataset_digest="")
+
+
+def _tasks(runs: list[Run], where: Where) -> list[Task]:
+    return needed_tasks(standings(runs, where), where, rerun="never")
+
+
+def _execute(executor: Scripted, tasks: list[Task]) -> dict[str, Ended]:
+    runner = Runner(executor, started=lambda _: None, advanced=lambda _: None, ended=lambda *_: None)
+    return runner.run(tasks)
+
+
+def test_prerequisites_run_first_and_all_slots_are_used(runs: list[Run], where: Where) -> None:
+    executor = Scripted(2, {})
+    endings = _execute(executor, _tasks(runs, where))
+    assert {ended.ending for ended in endings.values()} == {Ending.DONE}
+    assert len(executor.submitted) == len(runs) == 7
+    assert executor.most == 2
+    for run in runs:
+        for _, needed in run.prerequisites:
+            assert executor.submitted.index(needed.title) < executor.submitted.index(run.title)
+
+
+def test_a_failed_prerequisite_fails_its_dependants_only(runs: list[Run], where: Where) -> None:
+    hot_start = next(run for run in runs if run.title == "trades, seed 1")
+    failed = Ended(key=hot_start.key, ending=Ending.FAILED, reason="the loss became nan")
+    executor = Scripted(2, {"trades, seed 1": [failed]})
+    endings = _execute(executor, _tasks(runs, where))
+    broken = {run.title: endings[run.key].reason for run in runs if endings[run.key].ending is Ending.FAILED}
+    assert set(broken) == {"trades, seed 1", "frl, seed 1"}
+    assert broken["frl, seed 1"] == "it needs trades, seed 1, which failed: the loss became nan"
+    assert "frl, seed 1" not in executor.submitted
+
+
+def test_a_busy_run_is_looked_at_again(runs: list[Run], where: Where, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another `run-all` computes the teacher: its students wait, the others go on."""
+    monkeypatch.setattr("fairbench.runner.BUSY_SECONDS", 0.0)
+    teacher = next(run for run in runs if run.role == "teacher")
+    busy = Ended(key=teacher.key, ending=Ending.BUSY)
+    executor = Scripted(2, {teacher.title: [busy, busy]})
+    endings = _execute(executor, _tasks(runs, where))
+    assert executor.submitted.count(teacher.title) == 3
+    assert {ended.ending for ended in endings.values()} == {Ending.DONE}
+
+
+def test_ctrl_c_cancels_the_executor(runs: list[Run], where: Where) -> None:
+    executor = Scripted(1, {})
+
+    def interrupt(_: Task) -> None:
+        raise KeyboardInterrupt
+
+    runner = Runner(executor, started=interrupt, advanced=lambda _: None, ended=lambda *_: None)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(_tasks(runs, where))
+    assert executor.cancelled
+
+
+def test_outcomes_from_elsewhere_are_trained_again_only_for_who_needs_them(
+    runs: list[Run], where: Where, write_outcome: Callable[[Run, Path], None]
+) -> None:
+    """Results are the cache, whoever computed them; weights are not in it."""
+    for run in runs:
+        if run.method == "trades":
+            write_outcome(run, where.results)
+    tasks = {task.run.title: task for task in _tasks(runs, where)}
+    assert not tasks["trades, seed 0"].evaluate
+    assert not tasks["teacher-trades, seed 0"].evaluate
+    assert tasks["frl, seed 0"].evaluate
+    for run in runs:
+        write_outcome(run, where.results)
+    assert _tasks(runs, where) == []
+
+
+def test_always_replaces_everything_in_order(
+    runs: list[Run], where: Where, write_outcome: Callable[[Run, Path], None]
+) -> None:
+    """With old checkpoints lying around, dependants still wait for the new ones."""
+    for run in runs:
+        write_outcome(run, where.results)
+        _pretend_trained(_task_of(run, where))
+    tasks = needed_tasks(standings(runs, where), where, rerun="always")
+    assert [task.run.key for task in tasks] == [run.key for run in runs]
+    assert all(task.fresh for task in tasks)
+    executor = Scripted(7, {})
+    _execute(executor, tasks)
+    for run in runs:
+        for _, needed in run.prerequisites:
+            assert executor.submitted.index(needed.title) < executor.submitted.index(run.title)
+
+
+def _task_of(run: Run, where: Where) -> Task:
+    return Task(run=run, results=where.results, work_dir=where.work_dir, data_dir=where.data_dir)

@@ -1,0 +1,82 @@
+"""TRADES and the two halves of its loss."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fairbench.losses import cross_entropy
+from fairbench_methods.boundary_loss import boundary_terms
+from fairbench_methods.trades import TRADES
+
+
+class Fixed(nn.Module):
+    """Answers the clean forward with one tensor of logits and the next with another."""
+
+    def __init__(self, *logits: Tensor) -> None:
+        super().__init__()
+        self.logits = list(logits)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.logits.pop(0).expand(len(images), -1)
+
+
+def test_fixture_f1() -> None:
+    """CE, KL and L(beta = 6) by hand; the gradient through the clean prediction is not stopped."""
+    clean = torch.tensor([[2.0, 1.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    attacked = torch.tensor([[1.0, 2.0, 0.5]], dtype=torch.float64, requires_grad=True)
+    images = torch.zeros(1, 1, 1, 1)
+    natural, boundary = boundary_terms(Fixed(clean, attacked), images, images, torch.tensor([0]))
+    assert natural.item() == pytest.approx(0.407606, abs=1e-6)
+    assert boundary.item() == pytest.approx(0.432260, abs=1e-6)
+    assert (natural + 6 * boundary).item() == pytest.approx(3.001166, abs=2e-6)
+    boundary.sum().backward()  # type: ignore[no-untyped-call]
+    assert clean.grad is not None
+    torch.testing.assert_close(
+        clean.grad, torch.tensor([[0.415445, -0.336623, -0.078822]], dtype=torch.float64), rtol=0, atol=1e-5
+    )
+    assert attacked.grad is not None
+    assert attacked.grad.abs().min() > 0
+
+
+def test_beta_zero_is_standard_training(
+    prepare: Callable[..., Any], make_net: Callable[..., Any], make_batch: Callable[..., Any]
+) -> None:
+    """I2."""
+    method, batch, net = prepare(TRADES(beta=0)), make_batch(), make_net()
+    assert torch.equal(method.loss(batch), cross_entropy(net(batch.images), batch.labels).mean())
+
+
+def test_repeating_the_batch_leaves_the_loss_unchanged(
+    make_net: Callable[..., Any], make_batch: Callable[..., Any]
+) -> None:
+    """Sum over classes, mean over images: the trap of element-wise means divides beta by the number of classes."""
+    net, batch = make_net(), make_batch()
+    net.eval()
+    attacked = (batch.images + 0.05).clamp(0, 1)
+    once = boundary_terms(net, batch.images, attacked, batch.labels)
+    twice = boundary_terms(net, batch.images.repeat(2, 1, 1, 1), attacked.repeat(2, 1, 1, 1), batch.labels.repeat(2))
+    for first, second in zip(once, twice, strict=True):
+        torch.testing.assert_close(first.mean(), second.mean())
+
+
+def test_clean_and_adversarial_images_are_two_batches_for_batch_norm(
+    prepare: Callable[..., Any], make_batch: Callable[..., Any]
+) -> None:
+    method = prepare(TRADES())
+    before = int(method.model.features[1].num_batches_tracked)
+    method.loss(make_batch())
+    assert int(method.model.features[1].num_batches_tracked) == before + 2
+
+
+def test_the_attack_compares_with_the_prediction_in_eval_mode(
+    prepare: Callable[..., Any], make_batch: Callable[..., Any]
+) -> None:
+    """The constant side is computed once, in the mode of the attack: no train-mode forward before the two of the loss."""
+    method, batch = prepare(TRADES()), make_batch()
+    modes: list[tuple[bool, bool]] = []
+    method.model.register_forward_hook(lambda net, _in, out: modes.append((net.training, out.requires_grad)))
+    method.loss(batch)
+    assert modes == [(False, False)] + [(False, True)] * 10 + [(True, True)] * 2

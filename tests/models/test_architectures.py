@@ -1,0 +1,137 @@
+"""Architectures: sizes, classes and channels of a suite, pinned weight counts, normalisation inside."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from fairbench.errors import UserError
+from fairbench.models import build_model, describe, model_names
+from fairbench.suite_file import load_suite, suite_names
+
+# Ten classes; grey 8x8 and 28x28 images for digits and MNIST, colour 32x32 otherwise. ResNet-18, WRN-28-10 and
+# WRN-34-10 agree with the literature; PreActResNet-18 has the last batch norm (1,024 weights) that some copies lack.
+WEIGHTS = {
+    "cifar-cnn": 279_466,
+    "digits-cnn": 15_418,
+    "digits-cnn-wide": 58_474,
+    "mnist-cnn": 96_554,
+    "mobilenetv2": 2_236_682,
+    "preactresnet18": 11_172_170,
+    "resnet18": 11_173_962,
+    "wrn-28-10": 36_479_194,
+    "wrn-34-10": 46_160_474,
+}
+LARGE = ("wrn-28-10", "wrn-34-10")
+
+
+def model(name: str, *, classes: int = 10, channels: int = 3, size: tuple[int, int] = (32, 32)) -> nn.Module:
+    torch.manual_seed(0)
+    return build_model(
+        name, classes=classes, channels=channels, size=size, mean=(0.4,) * channels, std=(0.2,) * channels
+    )
+
+
+def test_every_architecture_has_a_pinned_number_of_weights() -> None:
+    assert model_names() == sorted(WEIGHTS)
+    native = {"digits-cnn": (1, (8, 8)), "digits-cnn-wide": (1, (8, 8)), "mnist-cnn": (1, (28, 28))}
+    for name, expected in WEIGHTS.items():
+        channels, size = native.get(name, (3, (32, 32)))
+        with torch.device("meta"):
+            network = model(name, channels=channels, size=size)
+        assert sum(parameter.numel() for parameter in network.parameters()) == expected, name
+
+
+@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize(
+    ("classes", "channels", "size"), [(10, 3, (32, 32)), (3, 1, (28, 28)), (100, 3, (24, 40)), (2, 1, (9, 11))]
+)
+def test_logits_have_the_asked_shape(name: str, classes: int, channels: int, size: tuple[int, int]) -> None:
+    with torch.device("meta"):
+        network = model(name, classes=classes, channels=channels, size=size)
+        assert network(torch.rand(2, channels, *size)).shape == (2, classes)
+
+
+@pytest.mark.parametrize("name", [name for name in model_names() if name not in LARGE])
+def test_a_network_gives_finite_logits_and_a_gradient_to_every_weight(name: str) -> None:
+    network = model(name, size=(10, 10))
+    loss = network(torch.rand(2, 3, 10, 10)).square().sum()
+    loss.backward()
+    assert torch.isfinite(loss)
+    for parameter_name, parameter in network.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert torch.isfinite(parameter.grad).all(), parameter_name
+
+
+def test_a_wide_network_runs_on_a_real_image() -> None:
+    network = model("wrn-28-10", size=(8, 8)).eval()
+    with torch.no_grad():
+        assert torch.isfinite(network(torch.rand(1, 3, 8, 8))).all()
+
+
+@pytest.mark.parametrize("name", [name for name in model_names() if name not in LARGE])
+def test_in_eval_mode_an_image_does_not_see_its_neighbours(name: str) -> None:
+    network = model(name, size=(12, 12)).eval()
+    images = torch.rand(5, 3, 12, 12)
+    with torch.no_grad():
+        together = network(images)
+        alone = torch.cat([network(image[None]) for image in images])
+        assert torch.equal(together, network(images))
+    torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in model_names() if name not in LARGE])
+def test_a_last_batch_of_one_image_can_be_trained_on_at_the_smallest_size(name: str) -> None:
+    smallest = 9 if name in {"mobilenetv2", "preactresnet18", "resnet18"} else 5
+    network = model(name, size=(smallest, smallest)).train()
+    assert torch.isfinite(network(torch.rand(1, 3, smallest, smallest))).all()
+    with pytest.raises(UserError, match=f"'{name}' cannot take images of {smallest - 1}x40.*{smallest}x{smallest} or"):
+        model(name, size=(smallest - 1, 40))
+
+
+def test_normalisation_is_the_first_layer_and_travels_with_the_weights() -> None:
+    torch.manual_seed(0)
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    network = build_model("cifar-cnn", classes=10, channels=3, size=(32, 32), mean=mean, std=std).eval()
+    images = torch.rand(2, 3, 32, 32)
+    by_hand = torch.stack([(images[:, c] - mean[c]) / std[c] for c in range(3)], dim=1)
+    inner = network.get_submodule("network")
+    with torch.no_grad():
+        torch.testing.assert_close(network(images), inner(by_hand))
+    other = model("cifar-cnn").eval()
+    other.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        assert torch.equal(other(images), network(images))
+    assert "mean" not in dict(network.named_parameters())
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    first, second = model("resnet18").state_dict(), model("resnet18").state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(("given", "close"), [("resnet-18", "resnet18"), ("wrn-28", "wrn-28-10"), ("CNN", "mnist-cnn")])
+def test_an_unknown_name_gets_a_suggestion(given: str, close: str) -> None:
+    with pytest.raises(UserError, match=f"Unknown model '{given}'. Did you mean '{close}'"):
+        model(given)
+    with pytest.raises(UserError, match="Known: cifar-cnn, digits-cnn"):
+        describe(given)
+
+
+def test_every_architecture_is_described_and_every_suite_names_one() -> None:
+    assert all(describe(name) for name in model_names())
+    for suite in map(load_suite, suite_names()):
+        assert {suite.model, suite.teacher} <= set(model_names())
+
+
+def test_listing_imports_no_torch() -> None:
+    code = (
+        "import sys; from fairbench.models import describe, model_names; "
+        "from fairbench.data.sources import dataset_names; import fairbench.data.digest; "
+        "list(map(describe, model_names())); dataset_names(); "
+        "sys.exit(', '.join({'torch', 'torchvision', 'sklearn'} & set(sys.modules)) or 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,90 @@
+"""Short trainings on the real digits: a suite of three epochs and a function that trains one of its runs."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fairbench import Method, Suite, load_suite, methods
+from fairbench.data.dataset import Dataset
+from fairbench.data.loading import load_dataset
+from fairbench.plan import make_plan
+from fairbench.progress import Progress, silent
+from fairbench.run import Run
+from fairbench.training import Trained, model_of, train
+
+Train = Callable[..., Trained]
+PlanOne = Callable[..., Run]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums depend on the number of threads; workers use one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    """The real digits, as the suite splits them."""
+    suite = load_suite("digits")
+    return load_dataset(suite.dataset, folder=suite.folder, data_dir=Path("unused"))
+
+
+@pytest.fixture
+def short_suite() -> Suite:
+    """The digits suite in three epochs, judged by few PGD steps."""
+    suite = load_suite("digits")
+    return replace(
+        suite,
+        teacher=suite.model,
+        recipe=replace(suite.recipe, epochs=3, warmup=0.5),
+        threat=replace(suite.threat, steps=3, step=0.075),
+        evaluation=replace(suite.evaluation, attacks=("pgd20",), pgd_steps=3, pgd_step=0.075),
+    )
+
+
+@pytest.fixture
+def plan_one(short_suite: Suite) -> PlanOne:
+    """Resolves one run of a method."""
+
+    def plan(
+        name: str, method: Method | None = None, *, suite: Suite = short_suite, seed: int = 0, **changes: Any
+    ) -> Run:
+        method = method or methods.create(name, changes)
+        return make_plan(suite, [(name, method)], seeds=[seed], create=methods.create, dataset_digest="")[-1]
+
+    return plan
+
+
+@pytest.fixture
+def train_one(digits: Dataset) -> Train:
+    """Trains a run, with untrained networks of the right shape as its prerequisites."""
+
+    def run_training(
+        run: Run,
+        folder: Path,
+        *,
+        method: Method | None = None,
+        progress: Progress = silent,
+        dataset: Dataset = digits,
+        prerequisites: Mapping[str, torch.nn.Module] | None = None,
+    ) -> Trained:
+        folder.mkdir(parents=True, exist_ok=True)
+        needed = prerequisites or {role: model_of(replace(other, seed=9), dataset) for role, other in run.prerequisites}
+        return train(
+            run,
+            method or methods.create(run.method, dict(run.changed)),
+            dataset,
+            folder=folder,
+            device=torch.device("cpu"),
+            prerequisites=needed,
+            progress=progress,
+        )
+
+    return run_training

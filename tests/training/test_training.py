@@ -1,0 +1,303 @@
+"""The training loop on real digits: resume, failures, selection, averaging, cost."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fairbench import Batch, Card, ClassStatistics, Method, Suite, UserError, methods
+from fairbench.attacks import pgd
+from fairbench.data.dataset import Dataset, Split
+from fairbench.errors import TrainingFailedError
+from fairbench.losses import cross_entropy
+from fairbench.run import Run
+from fairbench.training import Trained, model_of, read_trained
+
+CARD = Card(title="Test", authors="A", venue="V", year=2026, link="https://example.org", bibtex="@misc{a}")
+
+
+class _KilledError(Exception):
+    """Stands in for a kill at a chosen step."""
+
+
+def _kill_at(step: int) -> Callable[[str, int, int], None]:
+    def progress(_stage: str, done: int, _total: int) -> None:
+        if done == step:
+            raise _KilledError
+
+    return progress
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {rule: (folder / f"{rule}.safetensors").read_bytes() for rule in ("selected", "last")}
+
+
+@pytest.mark.parametrize("averaging", ["none", "ema"])
+@pytest.mark.parametrize("name", methods.names())
+def test_resumed_equals_undisturbed(
+    name: str,
+    averaging: Any,
+    short_suite: Suite,
+    plan_one: Callable[..., Run],
+    train_one: Callable[..., Trained],
+    tmp_path: Path,
+) -> None:
+    """Every method, killed in each of its epochs and resumed, ends with the same bytes and history."""
+    suite = replace(short_suite, recipe=replace(short_suite.recipe, averaging=averaging, averaging_start=0.34))
+    run = plan_one(name, suite=suite)
+    undisturbed = train_one(run, tmp_path / "undisturbed")
+    total = 0
+
+    def count(_stage: str, _done: int, steps: int) -> None:
+        nonlocal total
+        total = steps
+
+    train_one(run, tmp_path / "count", progress=count)
+    for step in (total // 2, total - 1):
+        with pytest.raises(_KilledError):
+            train_one(run, tmp_path / "killed", progress=_kill_at(step))
+    resumed = train_one(run, tmp_path / "killed")
+    assert _bytes(tmp_path / "killed") == _bytes(tmp_path / "undisturbed")
+    assert resumed.history == undisturbed.history
+    assert resumed.passes == undisturbed.passes
+    assert read_trained(tmp_path / "killed") == resumed
+
+
+def test_seeds_differ_and_repeat(
+    plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
+) -> None:
+    """A seed is a training: the same one twice gives the same bytes, another one others."""
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train_one(plan_one("pgd-at", seed=seed), tmp_path / name)
+    assert _bytes(tmp_path / "a") == _bytes(tmp_path / "b")
+    assert _bytes(tmp_path / "a") != _bytes(tmp_path / "c")
+
+
+@dataclass(kw_only=True)
+class Broken(Method):
+    """Trains for one epoch, then hands over what it was told to."""
+
+    card = CARD
+    spoilt: str = "nan"
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Clean cross-entropy, spoilt from the second epoch on."""
+        value = cross_entropy(self.model(batch.images), batch.labels).mean()
+        if batch.progress < 1 / 3:
+            return value
+        if self.spoilt == "gradient":
+            return value + torch.sqrt(value - value.detach())  # finite value, infinite slope
+        return value * float(self.spoilt)
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        (Broken(spoilt="nan"), "the loss became nan"),
+        (Broken(spoilt="inf"), "the loss became inf"),
+        (Broken(spoilt="gradient"), "a gradient is not finite"),
+    ],
+)
+def test_a_broken_training_fails_with_reason_and_epoch(
+    method: Method, reason: str, plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
+) -> None:
+    """What is not finite stops the run in the epoch in which it appears."""
+    run = plan_one("broken", Broken())
+    with pytest.raises(TrainingFailedError, match=reason) as failure:
+        train_one(run, tmp_path, method=method)
+    assert failure.value.epoch == 1
+
+
+@dataclass(kw_only=True)
+class Constant(Method):
+    """Learns to answer class 3, whatever the image."""
+
+    card = CARD
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy with one label for all, weighted until nothing else counts."""
+        return 10 * cross_entropy(self.model(batch.images), torch.full_like(batch.labels, 3)).mean()
+
+
+def test_a_collapsed_model_fails(
+    plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
+) -> None:
+    """A model that predicts one class is a failed run, not a row with 10 %."""
+    with pytest.raises(TrainingFailedError, match="predicts a single class"):
+        train_one(plan_one("constant", Constant()), tmp_path, method=Constant())
+
+
+@dataclass(kw_only=True)
+class Idle(Method):
+    """Finds nothing to learn in any batch."""
+
+    card = CARD
+
+    def loss(self, batch: Batch) -> None:
+        """Nothing."""
+        del batch
+
+
+def test_a_batch_without_loss_is_skipped(
+    digits: Dataset, plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
+) -> None:
+    """No update happens: the weights are the initial ones, and the history has no loss."""
+    run = plan_one("idle", Idle())
+    try:
+        trained = train_one(run, tmp_path, method=Idle())
+        assert [entry["loss"] for entry in trained.history] == [None, None, None]
+    except TrainingFailedError as failure:  # an untrained network may well predict a single class
+        assert "single class" in str(failure)  # noqa: PT017
+    initial = model_of(run, digits).state_dict()
+    final = load_file(tmp_path / "last.safetensors")
+    assert all(torch.equal(final[key], initial[key]) for key in initial)
+
+
+def test_test_data_cannot_be_reached(
+    digits: Dataset, plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
+) -> None:
+    """Training with another test split gives the same bytes."""
+    other = replace(digits, test=Split(255 - digits.test.images, digits.test.labels.flip(0)))
+    train_one(plan_one("pgd-at"), tmp_path / "a")
+    train_one(plan_one("pgd-at"), tmp_path / "b", dataset=other)
+    assert _bytes(tmp_path / "a") == _bytes(tmp_path / "b")
+
+
+def test_selected_is_the_best_epoch_on_validation(
+    plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
+) -> None:
+    """The rule is average plus worst robust accuracy; the first of equals wins."""
+    trained = train_one(plan_one("trades"), tmp_path)
+    scores = [sum(e["validation_robust"]) / 10 + min(e["validation_robust"]) for e in trained.history]
+    assert trained.selected_epoch == scores.index(max(scores))
+    assert len(trained.history) == 3
+
+
+def test_averaging_is_the_average_of_the_epochs(
+    short_suite: Suite, plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
+) -> None:
+    """The last checkpoint is d (d w0 + (1 - d) w1) + (1 - d) w2, buffers included; d = 0 gives the last weights."""
+    weights = []
+    for epochs in (1, 2, 3):
+
+        @dataclass(kw_only=True)
+        class Stopped(Method):
+            """PGD-AT that goes silent after some epochs, so that weights of earlier epochs can be seen."""
+
+            card = CARD
+
+            def loss(self, batch: Batch, *, until: float = epochs / 3) -> Tensor | None:
+                """PGD-AT's, until a share of the training."""
+                found = pgd(self.model, batch.images, batch.labels, threat=self.threat, generator=self.noise)
+                if batch.progress >= until:
+                    return None
+                return cross_entropy(self.model(found.images), batch.labels).mean()
+
+        train_one(plan_one("pgd-at"), tmp_path / str(epochs), method=Stopped())
+        weights.append(load_file(tmp_path / str(epochs) / "last.safetensors"))
+    for decay in (0.0, 0.6):
+        recipe = replace(short_suite.recipe, averaging="ema", averaging_decay=decay, averaging_start=0.0)
+        run = plan_one("pgd-at", suite=replace(short_suite, recipe=recipe))
+        train_one(run, tmp_path / f"ema{decay}")
+        average = load_file(tmp_path / f"ema{decay}" / "last.safetensors")
+        for key, value in average.items():
+            if value.is_floating_point():
+                first, second, third = (w[key] for w in weights)
+                expected = decay * (decay * first + (1 - decay) * second) + (1 - decay) * third
+                torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
+
+
+@dataclass(kw_only=True)
+class Gated(Method):
+    """PGD-AT whose gate never opens."""
+
+    card = CARD
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean cross-entropy at the adversarial images."""
+        found = pgd(self.model, batch.images, batch.labels, threat=self.threat, generator=self.noise)
+        return cross_entropy(self.model(found.images), batch.labels).mean()
+
+    def admits(self, statistics: ClassStatistics) -> bool:
+        """Never, whatever the statistics, which are those of the validation split."""
+        assert statistics.counts.sum() > 0
+        return False
+
+
+def test_a_gate_that_never_opens_leaves_the_last_weights(
+    short_suite: Suite, plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
+) -> None:
+    """Identity I23: without an admitted epoch there is no average."""
+    suite = replace(short_suite, recipe=replace(short_suite.recipe, averaging="ema", averaging_start=0.0))
+    train_one(plan_one("gated", Gated(), suite=suite), tmp_path / "gated", method=Gated())
+    train_one(plan_one("pgd-at"), tmp_path / "plain")
+    assert _bytes(tmp_path / "gated")["last"] == _bytes(tmp_path / "plain")["last"]
+
+
+def test_bf16_trains(
+    short_suite: Suite, plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
+) -> None:
+    """Weights stay fp32, and the result differs from fp32 training."""
+    suite = replace(short_suite, recipe=replace(short_suite.recipe, precision="bf16"))
+    train_one(plan_one("pgd-at", suite=suite), tmp_path / "bf16")
+    train_one(plan_one("pgd-at"), tmp_path / "fp32")
+    weights = load_file(tmp_path / "bf16" / "last.safetensors")
+    assert all(value.dtype in (torch.float32, torch.int64) for value in weights.values())
+    assert _bytes(tmp_path / "bf16") != _bytes(tmp_path / "fp32")
+
+
+def test_a_hot_start_gives_the_first_weights(
+    digits: Dataset, plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
+) -> None:
+    """Training from a model of 100 % is not training from scratch: the first epoch's loss is already low."""
+    train_one(plan_one("trades"), tmp_path / "trades")
+    run = plan_one("frl")
+    started = model_of(run, digits)
+    started.load_state_dict(load_file(tmp_path / "trades" / "selected.safetensors"))
+    warm = train_one(run, tmp_path / "warm", prerequisites={"hot start": started})
+    cold = train_one(run, tmp_path / "cold")
+    assert warm.history[0]["loss"] < cold.history[0]["loss"]
+
+
+@pytest.mark.parametrize(("name", "units"), [("pgd-at", 1.0), ("trades", 27 / 23)])
+def test_cost_is_counted_in_units_of_pgd_10(
+    name: str,
+    units: float,
+    short_suite: Suite,
+    plan_one: Callable[..., Run],
+    train_one: Callable[..., Trained],
+    tmp_path: Path,
+) -> None:
+    """The table of the methods specification, exactly; what selection costs is not the method's."""
+    suite = replace(
+        short_suite,
+        threat=replace(short_suite.threat, steps=10),
+        recipe=replace(short_suite.recipe, epochs=1),
+    )
+    assert train_one(plan_one(name, suite=suite), tmp_path).cost == pytest.approx(units, rel=1e-12)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half a zip"])
+def test_a_state_that_is_none_is_refused(
+    content: bytes, plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
+) -> None:
+    """The message names the file; the file is left as it was."""
+    (tmp_path / "state.pt").write_bytes(content)
+    with pytest.raises(UserError, match=r"state\.pt is not a readable training state"):
+        train_one(plan_one("pgd-at"), tmp_path)
+    assert (tmp_path / "state.pt").read_bytes() == content
+
+
+def test_a_state_of_another_run_is_refused(
+    plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
+) -> None:
+    """Seed 1 does not go on from seed 0."""
+    with pytest.raises(_KilledError):
+        train_one(plan_one("pgd-at"), tmp_path, progress=_kill_at(20))
+    with pytest.raises(UserError, match="belongs to another run"):
+        train_one(plan_one("pgd-at", seed=1), tmp_path)
