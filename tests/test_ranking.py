@@ -87,6 +87,16 @@ def test_a_failed_seed_takes_the_row_out(results: Path, write_run: WriteRun) -> 
     assert row.runs[3].provenance.reason == "the loss became NaN"
 
 
+@pytest.mark.parametrize("flag", ["randomised", "grad_at_inference"])
+def test_models_that_autoattack_does_not_fit_are_not_ranked(results: Path, write_run: WriteRun, flag: str) -> None:
+    write_row(write_run, "honest", flags={flag: False})
+    for seed in range(3):
+        write_run("doubtful", seed=seed, flags={flag: seed == 1})
+    board = only_board(results)
+    assert [row.label for row in board.ranked] == ["honest"]
+    assert board.unranked[0].reason == f"AutoAttack standard does not fit this model: {flag}"
+
+
 def test_rows_where_all_seeds_failed(results: Path, write_run: WriteRun) -> None:
     write_run(status="failed", reason="collapse", failed_epoch=0)
     board = only_board(results)
@@ -183,6 +193,7 @@ PROTOCOL = protocol_description(load_suite("digits"), dataset_digest="")
         {"protocol": PROTOCOL | {"threat": {"epsilon": -1, "step": 1}}, "parameters": {}},
         {"protocol": PROTOCOL | {"threat": {"epsilon": "<b>", "step": 1}}, "parameters": {}},
         {"protocol": PROTOCOL | {"recipe": {}}, "parameters": {}},
+        {"protocol": PROTOCOL, "parameters": []},
         {"protocol": {k: v for k, v in PROTOCOL.items() if k != "model"}, "parameters": {}},
     ],
 )
@@ -234,7 +245,7 @@ def test_terminal_table_shows_ranked_means_and_single_seeds(results: Path, write
     console.print(terminal_table(only_board(results)))
     text = console.export_text()
     lines = [line.replace("│", " ").split() for line in text.splitlines()]
-    assert ["1", "good", "30.0", "40.0", "40.0", "50.0", "80.0", "86.7", "1.00", "3"] in lines
+    assert ["1", "good", "30.0", "40.0", "40.0", "50.0", "80.0", "86.7", "1.00×", "3"] in lines
     assert "[red]late, seed 0" in text
     assert "[red]late, seed 1: failed" in text
     assert "1 of 2 seeds failed" in text

@@ -31,6 +31,11 @@ class Run:
         """Whether the run has verdicts."""
         return self.provenance.status == "done"
 
+    @property
+    def cost(self) -> float:
+        """Training cost as a multiple of PGD-10 AT, hot start included."""
+        return self.provenance.cost + self.provenance.prerequisite_cost
+
     def worst_class(self, attack: Attack) -> str:
         """Name of the worst class."""
         return self.provenance.class_names[worst_class(self.accuracies[attack].values)]
@@ -88,9 +93,8 @@ class Row:
 
     @property
     def cost(self) -> float:
-        """Mean training cost of the finished seeds as a multiple of PGD-10 AT, hot start included."""
-        costs = [run.provenance.cost + run.provenance.prerequisite_cost for run in self.finished]
-        return math.fsum(costs) / len(costs) if costs else math.nan
+        """Mean training cost of the finished seeds, of which there must be one."""
+        return Summary(values=tuple(run.cost for run in self.finished)).mean
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

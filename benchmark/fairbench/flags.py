@@ -4,8 +4,9 @@ They are computed per model, on all images, by plain forward passes; pyautoattac
 they look at one batch, remember earlier models and remove the caller's tracer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,15 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from fairbench.attacks import frozen
 from fairbench.attacks.judging import Judged, exact_arithmetic, private_randomness, unit_images
+
+NOTABLE_ZERO_GRADIENT_SHARE = 0.01
+"""Confident images of a sound network reach zero in fp32 now and then; one in a hundred is no accident."""
+
+NOTABLE_SQUARE_GAIN_PP = 0.2
+"""The threshold of the reference."""
+
+NOTABLE_PGD_AA_GAP_PP = 10.0
+"""Gaps of 3 to 9 points are common in the literature."""
 
 Flag = bool | int | float | str | list[int] | list[str]
 """A value that JSON can hold."""
@@ -75,7 +85,36 @@ def behaviour(model: nn.Module, images: Tensor, *, classes: int, batch_size: int
     )
 
 
-def warnings(flags: Mapping[str, Flag], *, class_names: Sequence[str] | None = None) -> list[str]:
-    """The flags that a reader of the numbers must know, as sentences."""
-    del class_names
-    raise NotImplementedError
+def warnings(flags: Mapping[str, Any]) -> list[str]:
+    """The flags that a reader of the numbers must know, as sentences.
+
+    Args:
+        flags: as `fairbench.evaluation.evaluate` collects them; those of attacks that did not run may be missing.
+    """
+    share, gain, gap = (flags.get(name, 0.0) for name in ("zero_gradient_share", "square_gain_pp", "pgd_aa_gap_pp"))
+    classes = ", ".join(map(str, flags.get("order_violations", [])))
+    sentences = {
+        "The model gives different answers to the same image; AutoAttack standard does not fit randomised models.": (
+            flags["randomised"]
+        ),
+        "The model computes gradients while it predicts; AutoAttack standard does not fit defences that optimise at "
+        "inference.": flags["grad_at_inference"],
+        "The model returns probabilities; attacks on them can fail where attacks on logits do not.": (
+            flags["probability_outputs"]
+        ),
+        f"In spite of eval() these modules are in train mode: {', '.join(flags['train_mode_modules'])}.": (
+            flags["train_mode_modules"]
+        ),
+        f"{flags['nonfinite']} images have infinite or NaN logits; they count as broken.": flags["nonfinite"],
+        f"The first gradient of PGD-20 is exactly zero for {share:.1%} of the correctly classified images; robustness "
+        "may be an illusion of masked gradients.": share >= NOTABLE_ZERO_GRADIENT_SHARE,
+        f"Square, which needs no gradient, broke {gain:.2f} % of the images after all other attacks; gradients may be "
+        "masked.": gain > NOTABLE_SQUARE_GAIN_PP,
+        f"AutoAttack is {gap:.1f} points below PGD-20; gradients may be masked.": gap > NOTABLE_PGD_AA_GAP_PP,
+        f"A stronger judgement left more images of a class correct than a weaker one (class {classes}); read the "
+        "weaker one there.": classes,
+        f"{flags.get('unverified_breaks', 0)} claimed breaks failed the verification and were not counted.": (
+            flags.get("unverified_breaks", 0)
+        ),
+    }
+    return [sentence for sentence, raised in sentences.items() if raised]

@@ -102,7 +102,7 @@ def _installed(point: EntryPoint) -> _Entry:
     def load_point() -> object:
         try:
             return point.load()
-        except Exception as error:  # the border to foreign code: whatever it raises is the user's to see
+        except (Exception, SystemExit) as error:  # the border to foreign code: the user shall see whatever it raises
             raise UserError(
                 f"The method {point.name!r} of {origin} cannot be imported: {_described(error)}. "
                 "Repair or uninstall that package; the other methods are not affected."
@@ -146,7 +146,7 @@ def _plugin_module(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses resolve annotations through it
     try:
         exec(compile(source, str(path), "exec"), vars(module))  # noqa: S102  running it is what the user asked for
-    except Exception as error:  # the border to foreign code, as above
+    except (Exception, SystemExit) as error:  # the border to foreign code, as above
         del sys.modules[name]
         raise UserError(f"The plug-in {path} cannot be imported: {_described(error, inside=path)}.") from error
     return module
@@ -178,10 +178,10 @@ def _taken(name: str, first: str, second: str) -> UserError:
     )
 
 
-def _described(error: Exception, *, inside: Path | None = None) -> str:
+def _described(error: BaseException, *, inside: Path | None = None) -> str:
     """The error with the file and line where it arose, in the plug-in itself where it can be."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} ({error.filename or inside}, line {error.lineno or 1})"
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
     frame = next((f for f in reversed(frames) if f.filename == str(inside)), frames[-1])
     return f"{type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})"

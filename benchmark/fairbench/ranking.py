@@ -25,6 +25,9 @@ from fairbench.suite import Evaluation, Recipe, Threat, content_key
 REQUIRED_SEEDS = 3
 """Finished seeds of a ranked row."""
 
+UNFIT = ("randomised", "grad_at_inference")
+"""Flags of models for which AutoAttack standard says too little; a person has to look first."""
+
 
 def build_boards(results: Path, *, expected: Iterable[str] = ()) -> Boards:
     """Read every outcome file and arrange the runs into boards.
@@ -89,13 +92,14 @@ def _run(file: str, outcomes: Outcomes) -> Run:
 def _check_description(file: str, description: Mapping[str, Any]) -> None:
     """Refuse a file that does not say in full under which protocol it was made."""
     try:
+        content_key(description)  # refuses NaN
         protocol = description["protocol"]
         Threat(**protocol["threat"])
         Recipe(**protocol["recipe"])
         Evaluation(**protocol["evaluation"])
         complete = {"protocol", "model"} <= set(protocol) and isinstance(protocol["dataset"], dict)
         complete &= isinstance(description["parameters"], dict)
-    except (KeyError, TypeError, UserError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file} does not say in full under which protocol it was made ({error}).") from error
     if not complete:
         raise UserError(f"{file} does not say in full under which protocol it was made.")
@@ -178,6 +182,8 @@ def _reason(runs: Sequence[Run]) -> str:
         return f"{len(failed)} of {len(runs)} seeds failed"
     if len(runs) < REQUIRED_SEEDS:
         return f"{len(runs)} of the {REQUIRED_SEEDS} seeds that a rank needs"
+    if unfit := [flag for flag in UNFIT if any(run.provenance.flags.get(flag) is True for run in runs)]:
+        return f"AutoAttack standard does not fit this model: {', '.join(unfit)}"
     return ""
 
 

@@ -115,7 +115,7 @@ def check_images(images: Tensor, labels: Tensor, *, classes: int) -> None:
     """Refuse data that an attack would misread.
 
     Raises:
-        UserError: for one class, another shape or type, pixels outside [0, 1], labels outside the classes, or no images.
+        UserError: for no images, fewer than two classes, another shape or type, or values out of range.
     """
     if classes < 2:
         raise UserError(f"classes = {classes} is not allowed; allowed: 2 or more.")

@@ -8,10 +8,11 @@ without rows, so that the board shows it. This module and everything above it on
 """
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -165,7 +166,7 @@ def read_outcomes(path: Path) -> Outcomes:
         ) from error
     provenance = _provenance(path, table.schema.metadata)
     if not table.schema.equals(SCHEMA, check_metadata=False):
-        differing = sorted(set(map(str, table.schema)) ^ set(map(str, SCHEMA)))
+        differing = sorted(_column_names(table.schema) ^ _column_names(SCHEMA))
         raise UserError(
             f"{path} does not have the columns of schema {SCHEMA_VERSION}; differing: {', '.join(differing)}."
         )
@@ -202,7 +203,7 @@ def _provenance(path: Path, metadata: dict[bytes, bytes] | None) -> Provenance:
     try:
         values = json.loads(metadata[METADATA_KEY])
         version = values.pop("schema")
-    except (ValueError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise UserError(f"{path} has unreadable {METADATA_KEY.decode()!r} metadata ({_first_line(error)}).") from error
     if version != SCHEMA_VERSION:
         raise UserError(
@@ -214,7 +215,28 @@ def _provenance(path: Path, metadata: dict[bytes, bytes] | None) -> Provenance:
         raise UserError(
             f"{path} has metadata that schema {SCHEMA_VERSION} does not allow or misses: {', '.join(unexpected)}."
         )
+    hints = get_type_hints(Provenance)
+    if wrong := sorted(name for name, value in values.items() if not _has_type(value, hints[name])):
+        raise UserError(f"{path} has metadata of a wrong type: {', '.join(wrong)}.")
     return Provenance(**values)
+
+
+def _column_names(schema: Any) -> set[str]:
+    return {f"{column.name} {column.type}{'' if column.nullable else ' not null'}" for column in schema}
+
+
+def _has_type(value: Any, wanted: Any) -> bool:
+    """Whether a JSON value is what a field holds, its elements included; numbers must be finite."""
+    inner = get_args(wanted)
+    if wanted is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    if get_origin(wanted) is Literal:
+        return value in inner
+    if get_origin(wanted) is list:
+        return isinstance(value, list) and all(_has_type(item, inner[0]) for item in value)
+    if get_origin(wanted) is dict:
+        return isinstance(value, dict) and all(_has_type(item, inner[1]) for item in value.values())
+    return wanted is Any or type(value) is wanted
 
 
 def _check_rows(outcomes: Outcomes, *, origin: str) -> None:

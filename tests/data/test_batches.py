@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairbench.data.augmentation import crop_and_flip, randaugment
 from fairbench.data.batches import TrainingBatches, evaluation_batches
 from fairbench.data.dataset import Split
 from fairbench.errors import UserError
@@ -85,15 +86,15 @@ def test_views_belong_to_their_rows_and_leave_the_other_streams_alone() -> None:
     assert len(expected[0].view("randaugment", mask)) == 3
 
 
-def test_a_view_starts_from_the_raw_image() -> None:
-    """Nothing of the crop of `images` is in it: without padding, geometry is all that brings in black."""
-    training = batches(200, batch_size=200, padding=7)
+def test_a_view_is_the_raw_image_augmented_and_then_cropped(generator: Generators) -> None:
+    """From the stream of views, once for every row that is asked for."""
+    training = batches(40, seed=0, padding=2, flip=True)
     batch = next(training.epoch(0, 1))
-    untouched = 0
-    for _ in range(20):
-        view = batch.view("randaugment", torch.arange(200))
-        untouched += int((view == (batch.indices / 255).view(-1, 1, 1, 1)).flatten(1).all(dim=1).sum())
-    assert untouched > 0
+    rows = torch.tensor([5, 0, 5])
+    raw = split(40).images[batch.indices[rows]]
+    views = generator(2)
+    diverse = crop_and_flip(randaugment(raw, generator=views), padding=2, flip=True, generator=views)
+    assert torch.equal(batch.view("randaugment", rows), diverse.float() / 255)
 
 
 def test_an_unknown_view_is_refused_with_the_known_ones() -> None:

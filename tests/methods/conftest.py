@@ -42,7 +42,7 @@ class SmallNet(nn.Module):
 
 @pytest.fixture
 def make_net() -> MakeNet:
-    """make_net(classes=10, seed=0, batch_norm=True): same seed, same weights; buffers away from their defaults."""
+    """Networks by class count, seed and batch norm: same seed, same weights; buffers away from their defaults."""
 
     def make(classes: int = 10, *, seed: int = 0, batch_norm: bool = True) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
@@ -63,7 +63,7 @@ def threat() -> Threat:
 
 @pytest.fixture
 def prepare(make_net: MakeNet, threat: Threat) -> Prepare:
-    """prepare(method, classes=10, ...): the method with its setup, started, in its first epoch."""
+    """Gives a method its setup, starts it and begins an epoch."""
 
     def make(
         method: Method,
@@ -81,7 +81,7 @@ def prepare(make_net: MakeNet, threat: Threat) -> Prepare:
         networks = {"teacher": (teacher or make_net(classes, seed=99)).eval().requires_grad_(False)}
         method.setup = Setup(
             model=model.train(),
-            threat=replace(threat, epsilon=epsilon),
+            threat=replace(threat, epsilon=epsilon, step=min(threat.step, epsilon)),
             recipe=method.recipe(recipe or Recipe(epochs=100, schedule="steps", drops=(0.75, 0.9))),
             classes=classes,
             class_counts=torch.full((classes,), 10),
@@ -101,7 +101,7 @@ def prepare(make_net: MakeNet, threat: Threat) -> Prepare:
 
 @pytest.fixture
 def make_batch() -> MakeBatch:
-    """make_batch(count=12, classes=10, labels=None): images with saturated pixels; the view darkens and flips."""
+    """Batches by size, classes, seed or labels: images with saturated pixels; the view darkens and flips."""
 
     def make(count: int = 12, *, classes: int = 10, seed: int = 0, labels: Sequence[int] | None = None) -> Batch:
         drawn = torch.Generator().manual_seed(seed)
@@ -119,7 +119,7 @@ def make_batch() -> MakeBatch:
 
 @pytest.fixture
 def step() -> Step:
-    """step(method, batch, bf16=False): one update as the trainer makes it; returns the loss."""
+    """Takes one update as the trainer makes it, and returns the loss."""
 
     def take(method: Method, batch: Batch, *, bf16: bool = False) -> Tensor | None:
         optimiser = torch.optim.SGD(method.model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)

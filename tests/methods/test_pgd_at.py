@@ -9,9 +9,11 @@ from fairbench.attacks import pgd
 from fairbench.losses import cross_entropy
 from fairbench_methods.pgd_at import PGDAT
 
+Call = Callable[..., Any]
+
 
 def test_loss_is_the_mean_cross_entropy_at_the_attacked_images(
-    prepare: Callable[..., Any], make_net: Callable[..., Any], make_batch: Callable[..., Any], threat: Any
+    prepare: Call, make_net: Call, make_batch: Call, threat: Any
 ) -> None:
     method, batch, net = prepare(PGDAT()), make_batch(), make_net()
     net.eval()
@@ -22,9 +24,7 @@ def test_loss_is_the_mean_cross_entropy_at_the_attacked_images(
     assert torch.equal(method.loss(batch), cross_entropy(net(attacked), batch.labels).mean())
 
 
-def test_attack_mode_decides_whether_batch_norm_sees_the_attack(
-    prepare: Callable[..., Any], make_batch: Callable[..., Any], threat: Any
-) -> None:
+def test_attack_mode_decides_whether_batch_norm_sees_the_attack(prepare: Call, make_batch: Call, threat: Any) -> None:
     """One training forward updates the buffers; in train mode every attack step does as well."""
     for mode, forwards in (("eval", 1), ("train", 1 + threat.steps)):
         method = prepare(PGDAT(attack_bn=mode))

@@ -11,6 +11,8 @@ from fairbench.losses import cross_entropy
 from fairbench_methods.boundary_loss import boundary_terms
 from fairbench_methods.trades import TRADES
 
+Call = Callable[..., Any]
+
 
 class Fixed(nn.Module):
     """Answers the clean forward with one tensor of logits and the next with another."""
@@ -41,17 +43,13 @@ def test_fixture_f1() -> None:
     assert attacked.grad.abs().min() > 0
 
 
-def test_beta_zero_is_standard_training(
-    prepare: Callable[..., Any], make_net: Callable[..., Any], make_batch: Callable[..., Any]
-) -> None:
+def test_beta_zero_is_standard_training(prepare: Call, make_net: Call, make_batch: Call) -> None:
     """I2."""
     method, batch, net = prepare(TRADES(beta=0)), make_batch(), make_net()
     assert torch.equal(method.loss(batch), cross_entropy(net(batch.images), batch.labels).mean())
 
 
-def test_repeating_the_batch_leaves_the_loss_unchanged(
-    make_net: Callable[..., Any], make_batch: Callable[..., Any]
-) -> None:
+def test_repeating_the_batch_leaves_the_loss_unchanged(make_net: Call, make_batch: Call) -> None:
     """Sum over classes, mean over images: the trap of element-wise means divides beta by the number of classes."""
     net, batch = make_net(), make_batch()
     net.eval()
@@ -62,19 +60,15 @@ def test_repeating_the_batch_leaves_the_loss_unchanged(
         torch.testing.assert_close(first.mean(), second.mean())
 
 
-def test_clean_and_adversarial_images_are_two_batches_for_batch_norm(
-    prepare: Callable[..., Any], make_batch: Callable[..., Any]
-) -> None:
+def test_clean_and_adversarial_images_are_two_batches_for_batch_norm(prepare: Call, make_batch: Call) -> None:
     method = prepare(TRADES())
     before = int(method.model.features[1].num_batches_tracked)
     method.loss(make_batch())
     assert int(method.model.features[1].num_batches_tracked) == before + 2
 
 
-def test_the_attack_compares_with_the_prediction_in_eval_mode(
-    prepare: Callable[..., Any], make_batch: Callable[..., Any]
-) -> None:
-    """The constant side is computed once, in the mode of the attack: no train-mode forward before the two of the loss."""
+def test_the_attack_compares_with_the_prediction_in_eval_mode(prepare: Call, make_batch: Call) -> None:
+    """The constant side is computed once, in the mode of the attack, before the two forwards of the loss."""
     method, batch = prepare(TRADES()), make_batch()
     modes: list[tuple[bool, bool]] = []
     method.model.register_forward_hook(lambda net, _in, out: modes.append((net.training, out.requires_grad)))

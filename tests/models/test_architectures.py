@@ -133,5 +133,5 @@ def test_listing_imports_no_torch() -> None:
         "list(map(describe, model_names())); dataset_names(); "
         "sys.exit(', '.join({'torch', 'torchvision', 'sklearn'} & set(sys.modules)) or 0)"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)  # noqa: S603
     assert result.returncode == 0, result.stderr

@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -30,10 +29,8 @@ def multiple(cost: float) -> str:
 
 def radius(epsilon: float) -> str:
     """A fraction of 255 if it is one, because 0.031 is another threat than 8/255."""
-    levels = Fraction(epsilon * 255).limit_denominator(4)
-    if levels.denominator == 1 and math.isclose(levels / 255, epsilon, rel_tol=1e-9):
-        return f"{levels}/255"
-    return f"{epsilon:g}"
+    levels = round(epsilon * 255)
+    return f"{levels}/255" if 0 < levels < 255 and math.isclose(levels / 255, epsilon) else f"{epsilon:g}"
 
 
 def listed(words: Iterable[object]) -> str:
@@ -53,7 +50,7 @@ def protocol_sentence(board: Board) -> str:
     threat, evaluation = protocol["threat"], protocol["evaluation"]
     dataset = protocol["dataset"].get("name", "a dataset of its own")
     seeds = sorted({run.provenance.seed for row in (*board.ranked, *board.unranked) for run in row.runs})
-    ball = {"Linf": "L∞", "L2": "L2"}.get(threat["norm"], threat["norm"])
+    ball = "L∞" if threat["norm"] == "Linf" else threat["norm"]
     attacks = [f"PGD-{evaluation['pgd_steps']}"] + ["standard AutoAttack"] * (board.attack == "autoattack")
     tested = f" on {plural(sum(board.counts), 'test image')}" if board.counts else ""
     return (
@@ -86,13 +83,8 @@ def worst_classes(row: Row, attack: Attack) -> str:
 
 
 def raised(row: Row) -> list[str]:
-    """Flags and warnings that a reader must know before trusting the row, each once."""
-    found: dict[str, None] = {}
-    for run in row.runs:
-        flags: Mapping[str, Any] = run.provenance.flags
-        found |= dict.fromkeys(name.replace("_", " ") for name, value in sorted(flags.items()) if value is True)
-        found |= dict.fromkeys(run.provenance.warnings)
-    return list(found)
+    """What a reader must know before trusting the row: the warnings of its seeds, each once."""
+    return list(dict.fromkeys(warning for run in row.runs for warning in run.provenance.warnings))
 
 
 def card_of(row: Row) -> dict[str, Any]:

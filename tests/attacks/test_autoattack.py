@@ -1,0 +1,539 @@
+"""AutoAttack: the library's verdicts, without its side effects, kept on disk."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pyautoattack
+import pytest
+import torch
+import torch.nn.functional as F
+from pyautoattack.square import SquareAttack
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+
+from fairbench import Threat, UserError
+from fairbench.attacks import autoattack as module
+from fairbench.attacks.autoattack import AutoAttacked, autoattack
+from fairbench.attacks.reference import STANDARD, AutoAttackSettings, reference_attack
+from fairbench.store import ATTACKS
+from fairbench.suite import Evaluation, Norm
+
+QUICK = AutoAttackSettings(apgd_iterations=8, fab_iterations=5, square_queries=60, targets=9)
+LINF = Threat(epsilon=0.1, step=0.03)
+L2 = Threat(norm="L2", epsilon=0.5, step=0.1)
+EVALUATION = Evaluation(pgd_step=0.03, batch_size=16)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Small tensors are slower on several threads, and rounding may depend on their number."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Tensor, Tensor]:
+    """Real digits, (1797, 1, 8, 8) in [0, 1]; the last 50 are for attacks."""
+    found = load_digits()
+    return torch.tensor(found.images[:, None] / 16, dtype=torch.float32), torch.tensor(found.target)
+
+
+@pytest.fixture(scope="module")
+def trained(digits: tuple[Tensor, Tensor]) -> nn.Sequential:
+    """A small CNN, trained for five epochs on digits with noise at the border of the ball; half of it holds."""
+    images, labels = digits
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(128, 10)
+        )
+        optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        for _ in range(5):
+            for rows in torch.randperm(1700).split(50):
+                noisy = (images[rows] + 0.1 * torch.randn_like(images[rows]).sign()).clamp(0, 1)
+                optimiser.zero_grad()
+                F.cross_entropy(model(noisy), labels[rows]).backward()
+                optimiser.step()
+    return model.eval()
+
+
+@pytest.fixture
+def attack(digits: tuple[Tensor, Tensor], trained: nn.Module, tmp_path: Path) -> Callable[..., AutoAttacked]:
+    """Attacks the last 50 digits; every default can be replaced."""
+
+    def run(
+        model: nn.Module = trained,
+        images: Tensor = digits[0][-50:],
+        labels: Tensor = digits[1][-50:],
+        *,
+        classes: int = 10,
+        threat: Threat = LINF,
+        folder: Path = tmp_path,
+        **options: Any,
+    ) -> AutoAttacked:
+        with torch.no_grad():
+            clean = model(images).argmax(dim=1)
+        options = {"evaluation": EVALUATION, "settings": QUICK, **options}
+        return autoattack(model, images, labels, clean=clean, classes=classes, threat=threat, folder=folder, **options)
+
+    return run
+
+
+def same(first: AutoAttacked, second: AutoAttacked) -> bool:
+    return torch.equal(first.predictions, second.predictions) and first.broken_by == second.broken_by
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """The log without its wall times."""
+    lines = (folder / "autoattack.jsonl").read_text().splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in lines]
+
+
+# The library is the reference.
+
+
+@pytest.mark.parametrize("threat", [LINF, L2], ids=["Linf", "L2"])
+def test_verdicts_are_those_of_the_library(
+    threat: Threat,
+    trained: nn.Module,
+    digits: tuple[Tensor, Tensor],
+    attack: Callable[..., AutoAttacked],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Image by image and label by label, at full strength: it seeds all attacks and batches alike, so here do we."""
+    monkeypatch.setattr(module, "derived_seed", lambda *_names: 7)
+    found = attack(threat=threat, settings=STANDARD, evaluation=replace(EVALUATION, batch_size=20))
+    library = pyautoattack.AutoAttack(deepcopy(trained), norm=threat.norm, eps=threat.epsilon, seed=7)
+    with torch.random.fork_rng([]):
+        tracer = sys.gettrace()
+        _, predicted = library.run_standard_evaluation(digits[0][-50:], digits[1][-50:], batch_size=20)
+        sys.settrace(tracer)
+    assert torch.equal(found.predictions, predicted)
+    assert {"", "clean", "apgd-ce", "apgd-t"} <= set(found.broken_by)  # the comparison means something
+    assert found.unverified == 0
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_every_setting_is_that_of_standard(norm: Norm) -> None:
+    library = pyautoattack.AutoAttack(nn.Identity(), norm=norm, eps=0.1, seed=3, version="standard")
+    library.fab.targeted = True
+    theirs = dict(zip(ATTACKS, (library.apgd, library.apgd_targeted, library.fab, library.square), strict=True))
+    for name in ATTACKS[:3]:
+        run: Any = reference_attack(
+            name, nn.Identity(), classes=10, threat=replace(L2, norm=norm, epsilon=0.1), seed=3, device=CPU
+        )
+        ours, expected = ({**vars(one)} for one in (run.__self__, theirs[name]))
+        for settings in (ours, expected):
+            for free in ("model", "predict", "logger"):
+                settings.pop(free, None)
+        assert {**ours, "device": "cpu"} == expected
+
+
+def test_square_has_the_settings_of_standard(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+
+    class Recorded(SquareAttack):  # type: ignore[misc]  # the library is untyped
+        def perturb(self, x: Tensor, y: Tensor) -> Tensor:
+            del y
+            made.append({name: value for name, value in vars(self).items() if name not in ("predict", "device")})
+            return x
+
+    monkeypatch.setattr("fairbench.attacks.reference.SquareAttack", Recorded)
+    run = reference_attack("square", nn.Identity(), classes=10, threat=LINF, seed=3, device=CPU)
+    run(torch.zeros(1, 1, 8, 8), torch.zeros(1))
+    library = pyautoattack.AutoAttack(nn.Identity(), norm="Linf", eps=0.1, seed=3, version="standard").square
+    assert made == [{name: value for name, value in vars(library).items() if name not in ("predict", "device")}]
+
+
+# Any number of classes, any image.
+
+
+@pytest.mark.parametrize("threat", [LINF, L2], ids=["Linf", "L2"])
+@pytest.mark.parametrize("classes", [2, 3, 4, 8, 10, 20])
+def test_any_number_of_classes(classes: int, threat: Threat, attack: Callable[..., AutoAttacked]) -> None:
+    generator = torch.Generator().manual_seed(classes)
+    images = torch.rand(21, 1, 5, 6, generator=generator)
+    weight = 3 * torch.randn(classes, 30, generator=generator)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(30, classes))
+    with torch.no_grad():
+        model[1].weight.copy_(weight)
+        model[1].bias.zero_()
+        labels = model(images).argmax(dim=1)
+    found = attack(model, images, labels, classes=classes, threat=threat)
+    broken = torch.tensor([name != "" for name in found.broken_by])
+    assert torch.equal(broken, found.predictions != labels)
+    # A linear model falls exactly within the distance to its nearest boundary (if the box does not protect it).
+    steps = weight[labels][:, None] - weight[None]
+    dual = steps.abs().sum(2) if threat.norm == "Linf" else steps.norm(dim=2)
+    with torch.no_grad():
+        logits = model(images)
+    distance = (logits.gather(1, labels[:, None]) - logits) / dual.clamp_min(1e-9)
+    distance[torch.arange(21), labels] = torch.inf
+    assert not broken[distance.amin(dim=1) > threat.epsilon].any()
+    assert broken[distance.amin(dim=1) < 0.3 * threat.epsilon].all()
+    assert 0 < broken.sum() < 21
+
+
+@pytest.mark.parametrize("threat", [LINF, L2], ids=["Linf", "L2"])
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 8, 8), (3, 7, 12), (3, 12, 12), (2, 12, 7), (3, 28, 20), (1, 24, 24), (3, 3, 5), (1, 1, 1), (1, 14, 30)],
+    ids=str,
+)
+def test_any_image_size_and_a_single_image_left(
+    shape: tuple[int, int, int], threat: Threat, attack: Callable[..., AutoAttacked]
+) -> None:
+    """Class 1 is brighter than grey; an image is broken exactly if its brightness is within reach."""
+    pixels = shape[0] * shape[1] * shape[2]
+    reach = threat.epsilon if threat.norm == "Linf" else threat.epsilon / pixels**0.5
+    heights = torch.tensor([0.3, 0.8, 1.2, -0.5, -1.3]) * min(reach, 0.4)
+    images = (0.5 + heights).view(-1, 1, 1, 1).expand(-1, *shape).contiguous()
+    labels = (heights > 0).long()
+    model = nn.Sequential(nn.Flatten(), nn.Linear(pixels, 2))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.tensor([[-1.0], [1.0]]).expand(2, pixels) / pixels)
+        model[1].bias.copy_(torch.tensor([0.5, -0.5]))
+    evaluation = replace(EVALUATION, batch_size=4)
+    found = attack(model, images, labels, classes=2, threat=threat, evaluation=evaluation)
+    assert (found.predictions != labels).tolist() == [True, True, False, True, False]
+    assert found.unverified == 0
+
+
+@pytest.mark.parametrize("name", ["fab-t", "square"])
+@pytest.mark.parametrize("threat", [LINF, L2], ids=["Linf", "L2"])
+@pytest.mark.parametrize("side", [2, 5, 12, 14, 18, 19, 24, 25])
+def test_each_later_attack_alone_breaks_a_weak_model_on_any_side(name: str, threat: Threat, side: int) -> None:
+    images, labels = torch.full((3, 1, side, side), 0.5), torch.zeros(3, dtype=torch.long)
+
+    def predict(points: Tensor) -> Tensor:
+        assert points.shape[-2:] == (side, side)
+        brightness = (points - 0.5).flatten(1).sum(dim=1)
+        return torch.stack([1e-3 - brightness, brightness], dim=1)
+
+    run = reference_attack(name, predict, classes=2, threat=threat, seed=0, device=CPU, settings=QUICK)
+    with torch.random.fork_rng([]), torch.no_grad():
+        found = run(images, labels)
+    assert found.shape == images.shape
+    assert (predict(found).argmax(dim=1) == 1).all()
+
+
+def test_images_that_are_wrong_already_are_not_attacked(
+    trained: nn.Module, digits: tuple[Tensor, Tensor], attack: Callable[..., AutoAttacked], tmp_path: Path
+) -> None:
+    with torch.no_grad():
+        clean = trained(digits[0][-50:]).argmax(dim=1)
+    found = attack(labels=(clean + 1) % 10)
+    assert found.broken_by == ["clean"] * 50
+    assert torch.equal(found.predictions, clean)
+    assert len(records(tmp_path)) == 1
+
+
+def test_a_model_that_ignores_its_input_is_not_broken_nor_written_to(attack: Callable[..., AutoAttacked]) -> None:
+    class Constant(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("bias", torch.arange(10.0))
+
+        def forward(self, images: Tensor) -> Tensor:
+            bias: Tensor = self.get_buffer("bias")
+            return bias.expand(len(images), -1)
+
+    model, labels = Constant(), torch.full((50,), 9)
+    found = attack(model, labels=labels)
+    assert found.broken_by == [""] * 50
+    assert torch.equal(model.get_buffer("bias"), torch.arange(10.0))
+
+
+# A break counts only if it is one.
+
+
+class Cliff(nn.Module):
+    """Always right, but not a number in the dark half of the ball."""
+
+    def __init__(self, label: int) -> None:
+        super().__init__()
+        self.label = label
+
+    def forward(self, images: Tensor) -> Tensor:
+        brightness = images.flatten(1).mean(dim=1)
+        logits = F.one_hot(torch.full((len(images),), self.label), 3) * (1 + brightness[:, None])
+        return torch.where(brightness[:, None] < 0.5, torch.nan, logits)
+
+
+@pytest.mark.parametrize("label", [0, 1, 2])
+def test_logits_that_are_not_finite_count_as_broken(label: int, attack: Callable[..., AutoAttacked]) -> None:
+    images = torch.full((6, 1, 4, 4), 0.52)
+    images[3:] = 0.9
+    found = attack(Cliff(label), images, torch.full((6,), label), classes=3)
+    assert found.nonfinite.tolist() == [True] * 3 + [False] * 3
+    assert (found.predictions != label).tolist() == [True] * 3 + [False] * 3
+    assert found.broken_by[3:] == ["", "", ""]
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        lambda images: (images + 0.101).clamp(0, 1),  # outside the ball
+        lambda images: images - 0.1,  # outside [0, 1]
+        lambda images: images * torch.nan,
+        lambda images: (images + 1e-7).clamp(0, 1),  # no break at all
+    ],
+    ids=["ball", "box", "nan", "prediction"],
+)
+def test_a_claim_that_fails_the_verification_is_no_break(
+    claim: Callable[[Tensor], Tensor], attack: Callable[..., AutoAttacked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "reference_attack", lambda *_args, **_options: lambda images, _labels: claim(images))
+    found = attack()
+    correct = [name != "clean" for name in found.broken_by]
+    assert set(found.broken_by) == {"", "clean"}
+    assert found.unverified == 4 * sum(correct)
+    assert not found.nonfinite.any()
+
+
+def test_a_claim_that_holds_is_attributed_to_its_attack(
+    attack: Callable[..., AutoAttacked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chosen(name: str, *_args: Any, **_options: Any) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda images, _labels: images - 0.05 if name == "fab-t" else images
+
+    monkeypatch.setattr(module, "reference_attack", chosen)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.tensor([[-1.0], [1.0]]).expand(2, 4))
+        model[1].bias.copy_(torch.tensor([2.0, -2.0]))
+    images = torch.tensor([0.52, 0.7]).view(2, 1, 1, 1).expand(2, 1, 2, 2)
+    found = attack(model, images, torch.ones(2, dtype=torch.long), classes=2)
+    assert found.broken_by == ["fab-t", ""]
+    assert found.predictions.tolist() == [0, 1]
+
+
+# Nothing of the caller changes.
+
+
+def test_nothing_of_the_caller_changes(
+    trained: nn.Sequential, digits: tuple[Tensor, Tensor], attack: Callable[..., AutoAttacked]
+) -> None:
+    model, images = deepcopy(trained), digits[0][-50:].clone()
+    model.train()
+    model[1].eval()
+    model[0].bias.requires_grad_(False)
+    model[4].weight.grad = torch.ones_like(model[4].weight)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    modes = [part.training for part in model.modules()]
+    state, python_state, traced = torch.get_rng_state(), random.getstate(), []
+
+    def tracer(frame: FrameType, event: str, _argument: object) -> None:
+        if frame.f_code.co_name == "_attack_chunk":
+            traced.append(event)
+
+    outer = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        attack(model, images)
+        assert sys.gettrace() is tracer
+    finally:
+        sys.settrace(outer)
+    assert traced
+    assert torch.equal(torch.get_rng_state(), state)
+    assert random.getstate() == python_state
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [part.training for part in model.modules()] == modes
+    assert not model[0].bias.requires_grad
+    assert all(parameter.requires_grad for parameter in model.parameters() if parameter is not model[0].bias)
+    assert torch.equal(model[4].weight.grad, torch.ones_like(model[4].weight))
+    assert all(parameter.grad is None for parameter in model.parameters() if parameter is not model[4].weight)
+    assert torch.equal(images, digits[0][-50:])
+
+
+def test_every_chunk_has_a_seed_of_its_own(
+    attack: Callable[..., AutoAttacked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+
+    def recorded(*args: Any, seed: int, **options: Any) -> Callable[[Tensor, Tensor], Tensor]:
+        seeds.append(seed)
+        return reference_attack(*args, seed=seed, **options)
+
+    monkeypatch.setattr(module, "reference_attack", recorded)
+    attack()
+    assert len(seeds) == len(set(seeds)) > 8
+
+
+# Resume.
+
+
+class Interrupted(Exception):  # noqa: N818  it is none
+    """The power fails."""
+
+
+def test_interrupted_at_any_moment_it_repeats_an_undisturbed_run(
+    attack: Callable[..., AutoAttacked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = attack(folder=tmp_path / "undisturbed")
+    monkeypatch.setattr(module, "HEARTBEAT", -1.0)  # a call per forward: some interruptions hit the middle of a chunk
+    chance, sessions = random.Random(0), 0
+
+    def fragile(_stage: str, _done: int, _total: int) -> None:
+        if chance.random() < 0.004:
+            raise Interrupted
+
+    while True:
+        torch.rand(3)  # the caller's random state is another one in every session
+        sessions += 1
+        try:
+            resumed = attack(folder=tmp_path / "resumed", progress=fragile)
+            break
+        except Interrupted:
+            continue
+    assert sessions > 3
+    assert same(undisturbed, resumed)
+    assert records(tmp_path / "undisturbed") == records(tmp_path / "resumed")
+
+
+def test_a_finished_evaluation_is_not_repeated(
+    attack: Callable[..., AutoAttacked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = attack()
+    monkeypatch.setattr(module, "_attack_chunk", lambda *_args, **_options: pytest.fail("attacked again"))
+    second = attack()
+    assert same(first, second)
+    assert (first.unverified, first.seconds) == (second.unverified, second.seconds)
+    assert min(first.seconds.values()) > 0
+
+
+SESSION = """
+import sys
+from pathlib import Path
+
+import torch
+
+from fairbench.attacks.autoattack import autoattack
+
+torch.set_num_threads(1)
+model, images, labels, options = torch.load(sys.argv[1], weights_only=False)
+autoattack(model, images, labels, folder=Path(sys.argv[2]), **options)
+"""
+
+
+def test_killed_it_goes_on(trained: nn.Module, digits: tuple[Tensor, Tensor], tmp_path: Path) -> None:
+    images, labels = digits[0][-50:], digits[1][-50:]
+    with torch.no_grad():
+        clean = trained(images).argmax(dim=1)
+    evaluation = replace(EVALUATION, batch_size=8)
+    options = {"clean": clean, "classes": 10, "threat": LINF, "evaluation": evaluation}
+    options["settings"] = AutoAttackSettings(apgd_iterations=40, fab_iterations=10, square_queries=100)
+    torch.save((trained, images, labels, options), tmp_path / "session.pt")
+    log = tmp_path / "killed" / "autoattack.jsonl"
+    with subprocess.Popen(  # noqa: S603  our own interpreter
+        [sys.executable, "-c", SESSION, str(tmp_path / "session.pt"), str(log.parent)]
+    ) as session:
+        while not log.exists() or log.read_bytes().count(b"\n") < 4:
+            assert session.poll() is None
+            time.sleep(0.01)
+        session.send_signal(signal.SIGKILL)
+    assert session.returncode == -signal.SIGKILL
+    undisturbed, resumed = (
+        autoattack(trained, images, labels, folder=folder, **options) for folder in (tmp_path, log.parent)
+    )
+    assert same(undisturbed, resumed)
+    assert records(tmp_path) == records(log.parent)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.5, 0.7, 0.9, 0.99])
+def test_a_log_that_was_cut_off_is_completed(share: float, attack: Callable[..., AutoAttacked], tmp_path: Path) -> None:
+    undisturbed, complete = attack(), records(tmp_path)
+    log = tmp_path / "autoattack.jsonl"
+    content = log.read_bytes()
+    log.write_bytes(content[: int(share * len(content))])
+    assert same(undisturbed, attack())
+    assert records(tmp_path) == complete
+
+
+@pytest.mark.parametrize("garbage", [b"\0" * 50, b'{"attack": "apgd-ce"}\n', b"[1]\n", b"\xff\xfe\n", b"\n"])
+def test_garbage_at_the_end_of_a_log_is_dropped(
+    garbage: bytes, attack: Callable[..., AutoAttacked], tmp_path: Path
+) -> None:
+    undisturbed, complete = attack(), records(tmp_path)
+    log = tmp_path / "autoattack.jsonl"
+    log.write_bytes(log.read_bytes() + garbage)
+    assert same(undisturbed, attack())
+    assert records(tmp_path) == complete
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"threat": replace(LINF, epsilon=0.11)}, "settings"),
+        ({"threat": L2}, "settings"),
+        ({"evaluation": replace(EVALUATION, seed=1)}, "settings"),
+        ({"evaluation": replace(EVALUATION, batch_size=17)}, "settings"),
+        ({"settings": replace(QUICK, square_queries=61)}, "settings"),
+        ({"labels": torch.zeros(50, dtype=torch.long)}, "data"),
+        ({"images": torch.zeros(50, 1, 8, 8)}, "data"),
+        ({"indices": torch.arange(1, 51)}, "data"),
+    ],
+    ids=str,
+)
+def test_the_log_of_another_evaluation_is_refused(
+    options: dict[str, Any], part: str, attack: Callable[..., AutoAttacked], tmp_path: Path
+) -> None:
+    attack()
+    content = (tmp_path / "autoattack.jsonl").read_bytes()
+    with pytest.raises(UserError, match=rf"another evaluation, with other {part}; use another folder"):
+        attack(**options)
+    assert (tmp_path / "autoattack.jsonl").read_bytes() == content
+
+
+def test_other_weights_are_refused(trained: nn.Sequential, attack: Callable[..., AutoAttacked]) -> None:
+    attack()
+    other = deepcopy(trained)
+    with torch.no_grad():
+        other[4].bias[3] += 1e-3
+    with pytest.raises(UserError, match="with other weights;"):
+        attack(other)
+    with pytest.raises(UserError, match="with other data and other settings and other weights"):
+        attack(other, labels=torch.ones(50, dtype=torch.long), threat=L2)
+
+
+def test_a_file_that_is_no_log_is_left_alone(attack: Callable[..., AutoAttacked], tmp_path: Path) -> None:
+    (tmp_path / "autoattack.jsonl").write_text("my notes\n")
+    with pytest.raises(UserError, match="no log of verdicts; move it away"):
+        attack()
+    assert (tmp_path / "autoattack.jsonl").read_text() == "my notes\n"
+
+
+def test_a_folder_that_cannot_be_written_is_named(attack: Callable[..., AutoAttacked], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="Cannot write"):
+        attack(folder=tmp_path / "file" / "below")
+
+
+def test_progress_rises_within_each_attack(
+    attack: Callable[..., AutoAttacked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT", -1.0)
+    told: list[tuple[str, int, int]] = []
+    found = attack(progress=lambda *step: told.append(step))
+    assert list(dict.fromkeys(stage for stage, _, _ in told)) == list(ATTACKS)
+    for name in ATTACKS:
+        steps = [(done, total) for stage, done, total in told if stage == name]
+        total = steps[0][1]
+        assert {total} == {total for _, total in steps}
+        assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+        assert steps[-1][0] == total
+        assert len(steps) > 20  # also between the ends of chunks
+    assert told[0][2] == sum(cause != "clean" for cause in found.broken_by)

@@ -1,0 +1,227 @@
+"""What holds for every registered method, whoever wrote it."""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fairbench import methods
+from fairbench.method import Method
+from fairbench.passes import PGD_AT_UNITS, PassCounter
+
+Call = Callable[..., Any]
+LATE = 95
+"""An epoch of 100 in which every method does what makes it different."""
+
+each_method = pytest.mark.parametrize("name", methods.names())
+
+
+def snapshot(net: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in net.state_dict().items()}
+
+
+@each_method
+@pytest.mark.parametrize("classes", [2, 10, 100])
+@pytest.mark.parametrize("epoch", [0, LATE])
+def test_it_takes_finite_steps(
+    name: str, classes: int, epoch: int, *, prepare: Call, make_batch: Call, step: Call
+) -> None:
+    """For any number of classes, also where most are absent from the batch."""
+    method = prepare(methods.create(name, {}), classes=classes, epoch=epoch)
+    before = snapshot(method.model)
+    loss = step(method, make_batch(16, classes=classes))
+    assert loss is not None
+    assert loss.isfinite()
+    assert loss.dtype == torch.float32
+    assert loss.shape == ()
+    for parameter in method.model.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()
+        assert parameter.requires_grad
+    assert any(not torch.equal(before[name], value) for name, value in method.model.state_dict().items())
+    assert all(value.isfinite().all() for value in method.model.state_dict().values())
+
+
+@each_method
+@pytest.mark.parametrize("labels", [[3], [0] * 11 + [7], [5] * 6], ids=["one image", "unbalanced", "a single class"])
+def test_odd_batches(name: str, labels: list[int], prepare: Call, make_batch: Call, step: Call) -> None:
+    """The last batch of an epoch is small, and its classes are what they are."""
+    method = prepare(methods.create(name, {}), epoch=LATE)
+    loss = step(method, make_batch(len(labels), labels=labels))
+    assert loss is None or loss.isfinite()
+    assert all(value.isfinite().all() for value in method.model.state_dict().values())
+    for values in method.end_epoch(LATE).values():
+        assert all(torch.tensor(values).isfinite().reshape(-1))  # the history is stored as JSON without NaN
+
+
+@each_method
+def test_half_precision_forwards(name: str, prepare: Call, make_batch: Call, step: Call) -> None:
+    """Inside autocast the loss is fp32, every weight gets a gradient, and the result is close to full precision.
+
+    A measuring forward without gradient can leave weights in autocast's cache and so cut them off from the loss.
+    """
+    method, reference = (prepare(methods.create(name, {}), epoch=LATE) for _ in range(2))
+    loss, expected = step(method, make_batch(16), bf16=True), step(reference, make_batch(16))
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, expected, rtol=0.05, atol=0.02)
+    for half, full in zip(method.model.parameters(), reference.model.parameters(), strict=True):
+        assert half.grad is not None
+        assert half.grad.abs().sum() > 0.2 * full.grad.abs().sum()
+
+
+@each_method
+def test_batch_norm_sees_only_the_training_forwards(name: str, prepare: Call, make_batch: Call) -> None:
+    """Attacks and measurements run in eval mode: the buffers count train-mode forwards and nothing else."""
+    method = prepare(methods.create(name, {}), epoch=LATE)
+    modes: list[bool] = []
+    method.model.register_forward_hook(lambda net, _in, _out: modes.append(net.training))
+    counter = method.model.features[1].num_batches_tracked
+    before = int(counter)
+    method.loss(make_batch(16))
+    assert 1 <= sum(modes) <= 3
+    assert int(counter) == before + sum(modes)
+    assert all(module.training for module in method.model.modules())
+    assert len(modes) > sum(modes)  # it did attack
+
+
+@each_method
+def test_only_its_own_generators_are_drawn_from(name: str, prepare: Call, make_batch: Call) -> None:
+    """The attack's noise and the method's draws are separate streams; the global one is nobody's."""
+    method = prepare(methods.create(name, {}), epoch=LATE)
+    state = torch.get_rng_state()
+    noise = method.noise.get_state()
+    method.loss(make_batch(16))
+    assert torch.equal(state, torch.get_rng_state())
+    assert not torch.equal(noise, method.noise.get_state())
+    assert method.setup.noise is not method.setup.generator
+    own = method.setup.generator.get_state()
+    fresh = prepare(methods.create(name, {}), epoch=LATE)
+    assert torch.equal(own, fresh.setup.generator.get_state())  # defaults decide everything without own draws
+
+
+@each_method
+def test_the_batch_is_not_written_to(name: str, prepare: Call, make_batch: Call) -> None:
+    batch = make_batch(16)
+    images, labels = batch.images.clone(), batch.labels.clone()
+    prepare(methods.create(name, {}), epoch=LATE).loss(batch)
+    assert torch.equal(batch.images, images)
+    assert torch.equal(batch.labels, labels)
+
+
+@each_method
+def test_prerequisites_are_left_alone(name: str, prepare: Call, make_batch: Call, step: Call) -> None:
+    method = prepare(methods.create(name, {}), epoch=LATE)
+    before = {role: snapshot(net) for role, net in method.setup.prerequisites.items()}
+    step(method, make_batch(16))
+    for role, net in method.setup.prerequisites.items():
+        assert not net.training
+        assert all(torch.equal(before[role][key], value) for key, value in net.state_dict().items())
+        assert all(p.grad is None and not p.requires_grad for p in net.parameters())
+
+
+@each_method
+def test_it_resumes_where_it_was(name: str, prepare: Call, make_batch: Call, step: Call) -> None:
+    """State, weights and generators carried over give the same next loss, bit for bit."""
+    method = prepare(methods.create(name, {}), epoch=LATE)
+    for seed in range(3):
+        step(method, make_batch(16, seed=seed))
+    method.end_epoch(LATE)
+    state = {key: value.clone() for key, value in method.state_dict().items()}
+    assert all(isinstance(value, Tensor) for value in state.values())
+
+    resumed = prepare(methods.create(name, {}), epoch=LATE)
+    resumed.model.load_state_dict(method.model.state_dict())
+    resumed.load_state_dict(state)
+    resumed.setup.noise.set_state(method.noise.get_state())
+    resumed.setup.generator.set_state(method.setup.generator.get_state())
+    assert resumed.state_dict().keys() == state.keys()
+    assert all(torch.equal(value, state[key]) for key, value in resumed.state_dict().items())
+    batch = make_batch(16, seed=9)
+    assert torch.equal(step(method, batch), step(resumed, batch))
+
+
+@each_method
+def test_training_is_reproducible(name: str, prepare: Call, same_training: Call) -> None:
+    assert same_training(*(prepare(methods.create(name, {}), epoch=LATE) for _ in range(2)))
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "teacher_forwards"),
+    [("pgd-at", 23, 0), ("trades", 27, 0), ("frl", 27, 0), ("fairat", 24, 0), ("absld", 26, 1)],
+)
+def test_cost_per_image(
+    name: str, units: int, teacher_forwards: int, *, prepare: Call, make_batch: Call, step: Call
+) -> None:
+    """The cheapest correct implementation, in units of one forward."""
+    method = prepare(methods.create(name, {}), epoch=LATE)
+    teachers = [PassCounter(net) for net in method.setup.prerequisites.values()]
+    with PassCounter(method.model) as counter:
+        for teacher in teachers:
+            teacher.__enter__()
+        step(method, make_batch(16))
+    assert counter.passes.units == units * 16
+    assert [teacher.passes.units for teacher in teachers] == [16] * teacher_forwards
+    assert PGD_AT_UNITS == 23
+
+
+@each_method
+def test_every_hyper_parameter_is_documented(name: str) -> None:
+    """They are options on the command line and a table on the method's page."""
+    method = methods.create(name, {})
+    for field in (f for f in fields(method) if f.init):
+        assert len(field.metadata["description"]) > 10, field.name
+        if isinstance(field.default, str):
+            assert field.default in field.metadata["choices"]
+    assert type(method).__doc__
+
+
+@each_method
+def test_every_choice_trains(name: str, prepare: Call, make_batch: Call, step: Call) -> None:
+    """Also the options that the defaults never reach."""
+    cls = methods.load(name)
+    for field in (f for f in fields(cls) if f.init):
+        values: list[Any] = list(field.metadata["choices"])
+        if isinstance(field.default, bool):
+            values = [not field.default]
+        for value in values:
+            method = prepare(cls(**{field.name: value}), epoch=LATE)
+            loss = step(method, make_batch(16))
+            assert loss is not None, (field.name, value)
+            assert loss.isfinite(), (field.name, value)
+
+
+@each_method
+def test_the_card_is_complete(name: str) -> None:
+    card = methods.card(name)
+    assert card.title
+    assert card.authors.count(",") >= 2
+    assert card.venue
+    assert 2017 <= card.year <= 2026
+    assert card.link.startswith("https://")
+    assert card.bibtex.startswith("@")
+    assert card.bibtex.count("{") == card.bibtex.count("}")
+    assert all(f"{key} = " in card.bibtex for key in ("title", "author", "year"))
+    assert str(card.year) in card.bibtex
+    for author in card.authors.split(", "):
+        assert author.split()[-1] in card.bibtex, author
+    assert card.family in ("baseline", "fairness", "distillation")
+
+
+@each_method
+def test_methods_do_not_subclass_one_another(name: str) -> None:
+    """Shared parts are functions, so that a file shows a whole method."""
+    assert methods.load(name).__bases__ == (Method,)
+
+
+@each_method
+def test_the_recipe_hook_keeps_what_it_does_not_own(name: str, prepare: Call) -> None:
+    """Averaging, precision, batch size and augmentation are the suite's, for every method alike."""
+    recipe = prepare(methods.create("pgd-at", {})).setup.recipe
+    recipe = replace(recipe, averaging="ema", precision="bf16", batch_size=64, flip=False)
+    asked = methods.create(name, {}).recipe(recipe)
+    own = ("epochs", "learning_rate", "schedule", "drops")
+    assert replace(asked, **{key: getattr(recipe, key) for key in own}) == recipe
+    assert asked.epochs >= 1

@@ -1,0 +1,78 @@
+"""Sentences that the page generates."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fairbench.ranking import build_boards
+from fairbench.report.phrases import (
+    axis_end,
+    listed,
+    multiple,
+    percent,
+    plural,
+    precision_sentence,
+    protocol_sentence,
+    radius,
+    worst_classes,
+)
+
+WriteRun = Callable[..., Path]
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "expected"),
+    [(8 / 255, "8/255"), (0.031, "0.031"), (0.15, "0.15"), (0.3, "0.3"), (128 / 255, "128/255"), (1.0, "1")],
+)
+def test_radius_is_a_fraction_where_it_is_one(epsilon: float, expected: str) -> None:
+    assert radius(epsilon) == expected
+
+
+def test_figures() -> None:
+    assert percent(0.3114) == "31.1"
+    assert percent(float("nan")) == "–"
+    assert multiple(1.234) == "1.23×"
+    assert multiple(float("nan")) == "–"
+    assert listed([0, 1, 2]) == "0, 1 and 2"
+    assert listed(["a"]) == "a"
+    assert (plural(1, "class"), plural(2, "class"), plural(1000, "file")) == ("1 class", "2 classes", "1,000 files")
+
+
+def test_protocol_sentence_names_data_model_threat_seeds_and_attacks(results: Path, write_run: WriteRun) -> None:
+    for seed in range(3):
+        write_run(seed=seed, epsilon=38 / 255)
+    sentence = protocol_sentence(build_boards(results).boards[0])
+    assert sentence == (
+        "Every method trains digits-cnn on digits (3 classes) for 40 epochs with seeds 0, 1 and 2; the checkpoint "
+        "selected on validation data is attacked on 30 test images by PGD-20 and standard AutoAttack within an L∞ "
+        "ball of radius 38/255."
+    )
+
+
+def test_sentences_of_a_board_where_nothing_finished(results: Path, write_run: WriteRun) -> None:
+    write_run(status="failed", reason="collapse", failed_epoch=0)
+    (board,) = build_boards(results).boards
+    assert "with seed 0; the checkpoint selected on validation data is attacked by PGD-20" in protocol_sentence(board)
+    assert not precision_sentence(board)
+
+
+def test_precision_is_that_of_the_smallest_class_with_images(results: Path, write_run: WriteRun) -> None:
+    """Wilson at 50 of 100: 40.4 to 59.6 %."""
+    for seed in range(3):
+        write_run(seed=seed, counts=(100, 0, 400), clean=(9, 0, 9), pgd20=(5, 0, 5), autoattack=(4, 0, 4))
+    sentence = precision_sentence(build_boards(results).boards[0])
+    assert "smallest class has 100 test images" in sentence
+    assert "±10 points" in sentence
+
+
+def test_worst_classes_over_seeds(results: Path, write_run: WriteRun) -> None:
+    names = ["cat", "deer", "bird"]
+    for seed, correct in enumerate([(5, 1, 2), (1, 5, 2), (5, 1, 2)]):
+        write_run("mixed", seed=seed, autoattack=correct, class_names=names)
+        write_run("stable", seed=seed, autoattack=(5, 4, 3), class_names=names)
+    rows = {row.label: row for row in build_boards(results).boards[0].ranked}
+    assert worst_classes(rows["mixed"], "autoattack") == "deer ×2, cat"
+    assert worst_classes(rows["stable"], "autoattack") == "bird"
+    assert axis_end([rows["mixed"]], "autoattack") == 0.2
+    assert axis_end(list(rows.values()), "autoattack") == 0.4
