@@ -261,7 +261,10 @@ def test_progress_tells_images_done() -> None:
         evaluation=replace(EVALUATION, batch_size=25),
         progress=lambda *step: told.append(step),
     )
-    assert told == [("pgd20", 25, 60), ("pgd20", 50, 60), ("pgd20", 60, 60)]
+    assert {(stage, total) for stage, _, total in told} == {("pgd20", 60)}
+    done = [images for _, images, _ in told]
+    assert done == sorted(done)
+    assert (done[0], done[20], done[41], done[-1], len(done)) == (0, 25, 50, 60, 3 * 21)
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])

@@ -78,7 +78,7 @@ class Display:
         self._update_overall()
         if not self._console.is_terminal and time.monotonic() - self._spoken[event.key] > QUIET_SECONDS:
             self._spoken[event.key] = time.monotonic()
-            self._console.print(f"  {title}: {event.stage} {event.done}/{event.total}", highlight=False)
+            self._console.print(f"  {title}: {event.stage} {event.done}/{event.total}")
 
     def ended(self, task: Task, ended: Ended) -> None:
         """A task ended; failures say why at once."""
@@ -90,9 +90,9 @@ class Display:
         self._update_overall()
         mark = "done" if ended.ending is Ending.DONE else "[red]failed[/red]"
         count = f"[{self._ended}/{self._total}]".replace("[", r"\[")
-        self._console.print(f"{count} {task.run.title}: {mark}", highlight=False)
+        self._console.print(f"{count} {task.run.title}: {mark}")
         if ended.reason:
-            self._console.print(f"    {ended.reason}", markup=False, highlight=False, soft_wrap=True)
+            self._console.print(f"    {ended.reason}", markup=False)
 
     def _update_overall(self) -> None:
         self._progress.update(self._overall, completed=self._ended + sum(self._shares.values()))

@@ -7,7 +7,9 @@ PGD-20 as pinned by the protocol: cross-entropy, one uniform start, `pgd_steps` 
 The start belongs to the image, so two epochs of a training are attacked from the same points.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +70,7 @@ def screen(
         evaluation: steps, step size and seed of the attack.
         indices: positions in the test set, which key the noise; 0 to n - 1 by default.
         batch_size: images at a time; the evaluation's by default. Verdicts do not depend on it.
-        progress: told after every batch.
+        progress: told after every step, with the images that this is worth.
         stage: the name it is told.
 
     Raises:
@@ -86,8 +88,8 @@ def screen(
             batch = unit_images(images[rows])
             ball = Ball(threat.norm, batch, threat.epsilon)
             start = uniform_start(ball, positions[rows], seed=evaluation.seed, attack="pgd20")
-            parts.append(_screen_batch(judged, batch, labels[rows], threat=attack, start=start))
-            progress(stage, min(first + size, len(images)), len(images))
+            told = partial(_tell, progress, stage, first, len(images))
+            parts.append(_screen_batch(judged, batch, labels[rows], threat=attack, start=start, progress=told))
     return Screened(**{name: torch.cat([getattr(part, name) for part in parts]) for name in Screened.__slots__})
 
 
@@ -137,7 +139,19 @@ def check_images(images: Tensor, labels: Tensor, *, classes: int) -> None:
         raise UserError(f"Labels from {low} to {high} are not allowed; allowed: 0 to {classes - 1}.")
 
 
-def _screen_batch(judged: Judged, images: Tensor, labels: Tensor, *, threat: Threat, start: Tensor) -> Screened:
+def _tell(progress: Progress, stage: str, done: int, total: int, more: int) -> None:
+    progress(stage, done + more, total)
+
+
+def _screen_batch(
+    judged: Judged,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    threat: Threat,
+    start: Tensor,
+    progress: Callable[[int], None],
+) -> Screened:
     with torch.no_grad():
         logits = judged(images)
     clean = final = predictions(logits, labels)
@@ -150,6 +164,7 @@ def _screen_batch(judged: Judged, images: Tensor, labels: Tensor, *, threat: Thr
         nonfinite = nonfinite | ~logits.isfinite().all(dim=1)
         if k < threat.steps:
             survived = survived + (final == labels)
+        progress(len(images) * k // threat.steps)
 
     found = pgd(judged, images, labels, threat=threat, start=start, observe=observe, judge_last=True)
     return Screened(

@@ -1,10 +1,9 @@
 """A short suite as a file, the command line in a process of its own, and stored outcomes of a run."""
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +41,10 @@ pgd_steps = 3
 pgd_step = 0.075
 """
 
+ENTRY_POINT = [sys.executable, "-c", "from fairbench.cli import main; main()"]
+
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
+Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -57,23 +59,39 @@ def short_file(tmp_path: Path) -> Path:
 def fairbench(tmp_path: Path) -> Command:
     """Runs the installed command in `tmp_path`, as a stranger would."""
 
-    def command(*arguments: str | Path, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+    def command(*arguments: str | Path, timeout: float = 180) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [*entry_point(), *map(str, arguments)],
+            [*ENTRY_POINT, *map(str, arguments)],
             cwd=tmp_path,
             capture_output=True,
             text=True,
             check=False,
             timeout=timeout,
-            env=os.environ | {"COLUMNS": "200"},
         )
 
     return command
 
 
-def entry_point() -> list[str]:
-    """The command, by the interpreter that runs the tests."""
-    return [sys.executable, "-c", "from fairbench.cli import main; main()"]
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts the command in `tmp_path` and goes on; whatever still runs at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: str | Path) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [*ENTRY_POINT, *map(str, arguments)],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from fairbench.attacks import pgd
 from fairbench.losses import cross_entropy
 from fairbench.method import Validation
 from fairbench.passes import PassCounter
+from fairbench_methods import ham as ham_module
 from fairbench_methods.ham import HAM, geometry_weight, largest_jump, normalised
 from fairbench_methods.pgd_at import PGDAT
 
@@ -175,6 +176,30 @@ class TestWeights:
         torch.testing.assert_close(loss, expected)
         gradients = [torch.autograd.grad(value, net.slope)[0] for value in (loss, expected)]
         torch.testing.assert_close(*gradients)
+
+    def test_kappa_counts_all_k_iterates_of_both_parts(
+        self, prepare: Call, make_batch: Call, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Those of the probe and those after it: an image that flips back early and stays has a large kappa."""
+        seen: list[Tensor] = []
+
+        def spy(survived: Tensor, *, steps: int) -> Tensor:
+            seen.append(survived)
+            return geometry_weight(survived, steps=steps)
+
+        monkeypatch.setattr(ham_module, "geometry_weight", spy)
+        margins = torch.tensor([-1.0, 0.5, 2.5, 8.5, 20.0]) * 2 / 255
+        batch = make_batch(5, classes=2, labels=[0] * 5)
+        batch = replace(batch, images=(0.5 - margins).view(-1, 1, 1, 1))
+        ham = prepare(HAM(start_frac=0.0, weighting="kappa", keep_easy_ratio=1.0), model=Line(), classes=2, epsilon=0.3)
+        ham.noise.manual_seed(0)
+        start = torch.empty(5, 1, 1, 1).uniform_(-0.3, 0.3, generator=ham.noise)
+        ham.noise.manual_seed(0)
+        ham.loss(batch)
+        steps = torch.arange(10) * 2 / 255
+        iterates = ((batch.images + start).clamp(0, 1).view(-1, 1) + steps).minimum(batch.images.view(-1, 1) + 0.3)
+        assert seen[0].tolist() == (iterates <= 0.5).sum(dim=1).tolist()
+        assert seen[0].max() > 3
 
     def test_options_weigh_differently(self, prepare: Call, make_batch: Call) -> None:
         batch = make_batch(24)

@@ -1,6 +1,7 @@
 """TRADES and the two halves of its loss."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from fairbench.losses import cross_entropy
+from fairbench.suite import Threat
 from fairbench_methods.boundary_loss import boundary_terms
+from fairbench_methods.measuring import measured_logits
 from fairbench_methods.trades import TRADES
 
 Call = Callable[..., Any]
@@ -74,3 +77,26 @@ def test_the_attack_compares_with_the_prediction_in_eval_mode(prepare: Call, mak
     method.model.register_forward_hook(lambda net, _in, out: modes.append((net.training, out.requires_grad)))
     method.loss(batch)
     assert modes == [(False, False)] + [(False, True)] * 10 + [(True, True)] * 2
+
+
+def test_the_start_is_the_image_plus_a_little_gaussian_noise(prepare: Call, make_batch: Call) -> None:
+    """A uniform start is a different, usually stronger attack; every image's noise has deviation 0.001."""
+    method, batch = prepare(TRADES()), make_batch(64)
+    seen: list[Tensor] = []
+    method.model.register_forward_pre_hook(lambda _net, inputs: seen.append(inputs[0].detach()))
+    method.loss(batch)
+    assert torch.equal(seen[0], batch.images)  # the constant side
+    noise = seen[1] - batch.images
+    assert noise.std().item() == pytest.approx(0.001, rel=0.1)
+    assert noise.abs().max() < 0.006
+
+
+def test_the_constant_side_has_the_precision_of_the_attack(make_net: Call, make_batch: Call, threat: Threat) -> None:
+    """Training forwards may be bf16 while the attack is fp32; both sides of its KL must be alike."""
+    net, images = make_net(), make_batch().images
+    full = measured_logits(net, images, threat=threat)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(measured_logits(net, images, threat=threat), full)
+    half = measured_logits(net, images, threat=replace(threat, attack_precision="bf16"))
+    assert half.dtype == torch.float32
+    assert not torch.equal(half, full)

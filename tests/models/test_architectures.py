@@ -14,7 +14,7 @@ from fairbench.suite_file import load_suite, suite_names
 # Ten classes; grey 8x8 and 28x28 images for digits and MNIST, colour 32x32 otherwise. ResNet-18, WRN-28-10 and
 # WRN-34-10 agree with the literature; PreActResNet-18 has the last batch norm (1,024 weights) that some copies lack.
 WEIGHTS = {
-    "cifar-cnn": 279_466,
+    "cifar-cnn": 224_842,
     "digits-cnn": 15_418,
     "digits-cnn-wide": 58_474,
     "mnist-cnn": 96_554,

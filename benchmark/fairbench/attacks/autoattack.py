@@ -121,7 +121,7 @@ def autoattack(
             done, total = 0, len(rows)
             while done < total:
                 chunk = rows[done : done + evaluation.batch_size]
-                first = int(positions[chunk[0]])
+                first = int(positions[int(chunk[0])])
                 verdicts = log.find(attack, first=first, images=len(chunk))
                 if verdicts is None:
                     verdicts = _attack_chunk(

@@ -120,8 +120,10 @@ def _square(predict: Predict, *, queries: int, common: Mapping[str, Any]) -> Cal
 
     def run(images: Tensor, labels: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        side = height if common["norm"] == "Linf" or _tiles(height, width) else _canvas(max(height, width))
-        padded = images if side == height else F.pad(images, (0, side - width, 0, side - height))
+        padded = images
+        if common["norm"] == "L2" and not _tiles(height, width):
+            side = _canvas(max(height, width))
+            padded = F.pad(images, (0, side - width, 0, side - height))
         attack = SquareAttack(
             lambda points: predict(points[..., :height, :width]),
             n_queries=queries,

@@ -2,25 +2,25 @@
 
 from pathlib import Path
 
-from rich.console import Console
 
 from fairbench import methods
+from fairbench.console import console
 from fairbench.ranking import build_boards
 from fairbench.report.page import report_is_current, write_site
 
 
 def report(results: Path, site: Path, *, check: bool) -> int:
     """Write the page, or check it. Returns the exit code: not 0 if a file could not be used or the page is stale."""
-    console = Console()
+    out = console()
     boards = build_boards(results, expected=methods.names())
     for problem in boards.problems:
-        console.print(f"Left out: {problem.message}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"Left out: {problem.message}", markup=False)
     if check:
         current = report_is_current(boards, site)
-        console.print(f"{site} {'shows' if current else 'does not show'} what {results} implies.", highlight=False)
+        out.print(f"{site} {'shows' if current else 'does not show'} what {results} implies.")
         if not current:
-            console.print("Run `fairbench report` to bring it up to date.", highlight=False)
+            out.print("Run `fairbench report` to bring it up to date.")
         return 1 if boards.problems or not current else 0
     for path in write_site(boards, site):
-        console.print(f"Wrote {path}.", highlight=False)
+        out.print(f"Wrote {path}.")
     return 1 if boards.problems else 0

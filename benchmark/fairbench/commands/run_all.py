@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fairbench.commands.selection import Planned, Selection, plan
+from fairbench.console import console as make_console
 from fairbench.display import Display
 from fairbench.errors import UserError
 from fairbench.execution.processes import LocalProcesses
@@ -25,7 +26,7 @@ def run_all(  # one argument per option
     selection: Selection, where: Where, *, jobs: int | None, device: str, rerun: Rerun, dry_run: bool, as_json: bool
 ) -> int:
     """Plan, compute, and show the board. Returns the exit code: 0 only if every run of the plan is done."""
-    console = Console(stderr=as_json)
+    console = make_console(stderr=as_json)
     planned = plan(selection)
     found = standings(planned.runs, where)
     tasks = needed_tasks(found, where, rerun=rerun)
@@ -35,7 +36,7 @@ def run_all(  # one argument per option
         _show_plan(found, tasks, problems, as_json=as_json, console=console)
         return 1 if problems else 0
     for problem in problems:
-        console.print(f"[yellow]Note:[/yellow] {escape(problem)}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]Note:[/yellow] {escape(problem)}")
     if not tasks:
         console.print(f"Nothing to do: no run of {planned.suite.name} is missing ({len(planned.runs)} planned).")
         _show_board(planned, where, console)
@@ -96,10 +97,10 @@ def _show_plan(
         action = "compute" if one.run.key in computed else "keep"
         needs = ", ".join(f"{role}: {run.title}" for role, run in one.run.prerequisites)
         line = f"{action:8}{one.run.title} ({one.state.value})" + (f"  needs {needs}" if needs else "")
-        console.print(line, highlight=False, markup=False)
+        console.print(line, markup=False)
     for problem in problems:
-        console.print(f"Note: {problem}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{len(tasks)} of {len(found)} runs would be computed.", highlight=False)
+        console.print(f"Note: {problem}", markup=False)
+    console.print(f"{len(tasks)} of {len(found)} runs would be computed.")
 
 
 def _show_board(planned: Planned, where: Where, console: Console) -> None:

@@ -3,10 +3,10 @@
 import json
 import sys
 
-from rich.console import Console
 from rich.table import Table
 
 from fairbench.commands.selection import Selection, plan
+from fairbench.console import console
 from fairbench.plan import State
 from fairbench.runner import Where, standings
 
@@ -32,7 +32,7 @@ def status(selection: Selection, where: Where, *, as_json: bool) -> int:
             json.dumps({"suite": planned.suite.name, "runs": rows, "problems": planned.problems}, indent=2) + "\n"
         )
     else:
-        console = Console()
+        out = console()
         table = Table(title=f"{planned.suite.name}: {planned.suite.title}", title_justify="left")
         for heading in ("run", "seed", "state", "reason"):
             table.add_column(heading, overflow="fold")
@@ -41,7 +41,7 @@ def status(selection: Selection, where: Where, *, as_json: bool) -> int:
             table.add_row(
                 one.run.label, str(one.run.seed), f"[{colour}]{one.state.value}", one.reason.replace("[", r"\[")
             )
-        console.print(table)
+        out.print(table)
         for problem in planned.problems:
-            console.print(problem, markup=False, highlight=False, soft_wrap=True)
+            out.print(problem, markup=False)
     return 0 if all(one.state is State.DONE for one in found) and not planned.problems else 1

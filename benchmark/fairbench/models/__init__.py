@@ -35,7 +35,7 @@ class _Architecture:
 
 _ARCHITECTURES = {
     "cifar-cnn": _Architecture(
-        description="five convolutions with batch norm for 32x32 images, quick on a CPU",
+        description="three convolutions with batch norm for 32x32 images, 225 thousand weights, quick on a CPU",
         factory="fairbench.models.cnn:cifar_cnn",
         shrinks=4,
     ),

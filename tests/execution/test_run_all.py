@@ -1,0 +1,166 @@
+"""`run-all` as a stranger uses it: in a process of its own, killed at any moment, twice at once."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fairbench.store import read_outcomes, result_files
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+Start = Callable[..., "subprocess.Popen[str]"]
+ARGUMENTS = ("run-all", "--suite", "short.toml", "--method", "frl", "--method", "pgd-at", "--jobs", "2")
+"""FRL brings TRADES with it: six runs with two seeds."""
+
+
+def _verdicts(results: Path) -> dict[str, str]:
+    """Every result without what differs between machines and moments."""
+    return {
+        path.relative_to(results).as_posix(): read_outcomes(path).rows.to_csv(index=False)
+        for path in result_files(results)
+    }
+
+
+def _training(results: Path) -> dict[str, object]:
+    """What training must reproduce: history, passes and checkpoints."""
+    found = {path: read_outcomes(path).provenance for path in result_files(results)}
+    return {str(path.relative_to(results)): (p.history, p.passes, p.checkpoints) for path, p in found.items()}
+
+
+def test_a_board_from_nothing_and_nothing_to_do_afterwards(
+    fairbench: Command, short_file: Path, tmp_path: Path
+) -> None:
+    """One command computes everything with its prerequisites; the second one does nothing, and says so."""
+    first = fairbench(*ARGUMENTS)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "[6/6]" in first.stdout
+    names = [f"{method}/seed{seed}.parquet" for method in ("frl", "pgd-at", "trades") for seed in (0, 1)]
+    assert [
+        str(path.relative_to(tmp_path / "results" / "short")) for path in result_files(tmp_path / "results")
+    ] == names
+    for path in result_files(tmp_path / "results"):
+        provenance = read_outcomes(path).provenance
+        assert provenance.cost > 0
+        assert len(provenance.history) == (1 if provenance.method == "frl" else 3)
+        hot_start = tmp_path / "results/short/trades" / path.name
+        expected = read_outcomes(hot_start).provenance.cost if provenance.method == "frl" else 0
+        assert provenance.prerequisite_cost == pytest.approx(expected, abs=0)
+    written = {path: path.stat().st_mtime_ns for path in result_files(tmp_path / "results")}
+    second = fairbench(*ARGUMENTS)
+    assert second.returncode == 0
+    assert "Nothing to do" in second.stdout
+    assert {path: path.stat().st_mtime_ns for path in result_files(tmp_path / "results")} == written
+    status = fairbench("status", *ARGUMENTS[1:7], "--json")
+    assert {run["state"] for run in json.loads(status.stdout)["runs"]} == {"done"}
+    report = fairbench("report")
+    assert report.returncode == 0, report.stdout
+    assert (tmp_path / "site" / "index.html").stat().st_size > 5_000
+    assert fairbench("report", "--check").returncode == 0
+    (tmp_path / "site" / "index.html").write_text("stale")
+    assert fairbench("report", "--check").returncode == 1
+
+
+def test_killed_at_any_moment_equals_undisturbed(
+    fairbench: Command, start: Start, short_file: Path, tmp_path: Path
+) -> None:
+    """kill -9 of the whole command, again and again, changes no verdict and no checkpoint."""
+    undisturbed = fairbench(*ARGUMENTS, "--results", "other", "--work-dir", "elsewhere")
+    assert undisturbed.returncode == 0, undisturbed.stdout + undisturbed.stderr
+    for seconds in (4.0, 5.0, 6.0, 7.0):
+        process = start(*ARGUMENTS)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert fairbench(*ARGUMENTS).returncode == 0
+    assert _verdicts(tmp_path / "results") == _verdicts(tmp_path / "other")
+    assert _training(tmp_path / "results") == _training(tmp_path / "other")
+    assert not list(tmp_path.glob("results/**/.*.tmp"))
+
+
+def test_workers_die_with_their_parent(start: Start, short_file: Path, tmp_path: Path) -> None:
+    """A killed command leaves no process behind that still holds a run."""
+    process = start(*ARGUMENTS)
+    _wait_for(lambda: any(tmp_path.glob("runs/short/*/*/state.pt")))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(1.0)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/short/*/*/state.pt")}
+    time.sleep(1.5)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/short/*/*/state.pt")} == before
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(start: Start, short_file: Path, tmp_path: Path) -> None:
+    process = start(*ARGUMENTS)
+    _wait_for(lambda: any(tmp_path.glob("runs/short/*/*/state.pt")))
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "the same command goes on from here" in output
+    assert "Traceback" not in output
+
+
+def test_two_at_once_neither_corrupt_nor_repeat_a_run(start: Start, short_file: Path, tmp_path: Path) -> None:
+    """Both end well, every run is trained by exactly one of them, and the outcomes are those of one."""
+    processes = [start(*ARGUMENTS), start(*ARGUMENTS)]
+    outputs = [process.communicate(timeout=180)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert len(_verdicts(tmp_path / "results")) == 6
+    for path in result_files(tmp_path / "results"):
+        steps = 3 if "frl" not in str(path) else 1
+        assert len(read_outcomes(path).provenance.history) == steps
+
+
+def test_a_failed_run_is_stored_and_the_others_go_on(fairbench: Command, short_file: Path, tmp_path: Path) -> None:
+    """A loss that becomes NaN is a result with reason and epoch; --rerun failed computes it again."""
+    (tmp_path / "mine.py").write_text(
+        """
+from dataclasses import dataclass
+from fairbench import Card, Method
+from fairbench.losses import cross_entropy
+
+@dataclass(kw_only=True)
+class Diverges(Method):
+    "Clean training that breaks in the second epoch."
+    card = Card(title="D", authors="A", venue="V", year=2026, link="https://example.org", bibtex="@misc{a}")
+    def loss(self, batch):
+        value = cross_entropy(self.model(batch.images), batch.labels).mean()
+        return value * (float("nan") if batch.progress > 0.5 else 1)
+
+@dataclass(kw_only=True)
+class Raises(Method):
+    "Stumbles over its own feet."
+    card = Card(title="R", authors="A", venue="V", year=2026, link="https://example.org", bibtex="@misc{a}")
+    def loss(self, batch):
+        return batch.nothing
+"""
+    )
+    run = ("run-all", "--suite", "short.toml", "--seed", "0", "--plugin", "mine.py")
+    methods = ("--method", "diverges", "--method", "raises", "--method", "pgd-at")
+    done = fairbench(*run, *methods)
+    assert done.returncode == 1
+    assert "the loss became nan" in done.stdout
+    assert "AttributeError" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert read_outcomes(tmp_path / "results/short/pgd-at/seed0.parquet").provenance.status == "done"
+    failed = read_outcomes(tmp_path / "results/short/diverges/seed0.parquet").provenance
+    assert (failed.status, failed.failed_epoch) == ("failed", 1)
+    assert not (tmp_path / "results/short/raises").exists()
+    log = next(tmp_path.glob("runs/short/raises/*/log.txt")).read_text()
+    assert "Traceback" in log
+    again = fairbench(*run, *methods)
+    assert "diverges" not in re.sub(r"Note:.*", "", again.stdout).split("┏")[0]  # a stored failure is not repeated
+    assert "raises, seed 0" in again.stdout
+    repeated = fairbench(*run, "--method", "diverges", "--rerun", "failed")
+    assert "[1/1] diverges, seed 0: failed" in repeated.stdout
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.05)
