@@ -93,7 +93,7 @@ def test_a_killed_writer_leaves_no_result(tmp_path: Path) -> None:
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     path = tmp_path / "digits" / "trades" / "seed0.parquet"
-    finished = subprocess.run([sys.executable, "-c", program, str(path)], check=False)  # noqa: S603  our own program
+    finished = subprocess.run([sys.executable, "-c", program, str(path)], check=False)
     assert finished.returncode == -signal.SIGKILL
     assert not path.exists()
     assert not list(tmp_path.glob("*/*/seed*.parquet")), "what is left does not look like a result"

@@ -13,8 +13,8 @@ from fairbench.cli import main
 from fairbench.store import read_outcomes
 
 OPTIONS = {
-    "run-all": "--data-dir --device --dry-run --help --jobs --json --method --plugin --rerun --results --seed --set --suite "
-    "--work-dir",
+    "run-all": "--data-dir --device --dry-run --help --jobs --json --method --plugin --rerun --results --seed --set "
+    "--suite --work-dir",
     "status": "--help --json --method --plugin --results --seed --set --suite --work-dir",
     "report": "--check --help --results --site",
     "list": "--help --json",

@@ -86,7 +86,7 @@ class TestInstalled:
             "import sys; from fairbench import methods; methods.names(); methods.origins(); "
             "sys.exit(any(m.split('.')[0] in ('torch', 'numpy', 'fairbench_methods') for m in sys.modules))"
         )
-        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603  our own code
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
     @pytest.mark.parametrize("name", methods.names())
     def test_every_built_in_method_loads(self, name: str) -> None:

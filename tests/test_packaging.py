@@ -25,7 +25,7 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     pytest.importorskip("hatchling", reason="an editable install lists no files, and hatchling is not there to build")
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)  # noqa: S603
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         return set(wheel.namelist())
 
@@ -122,6 +122,6 @@ def test_ignore_patterns_are_anchored() -> None:
 def test_an_import_brings_in_nothing_heavy(module: str) -> None:
     heavy = ["torch", "torchvision", "sklearn", "scipy", "fairbench_methods"]
     code = f"import json, sys, {module}; print(json.dumps([name for name in {heavy} if name in sys.modules]))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)  # noqa: S603
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout) == []

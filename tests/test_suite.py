@@ -104,7 +104,7 @@ def test_the_key_is_the_same_in_another_process() -> None:
         "print(content_key(protocol_description(load_suite('digits'), dataset_digest='')))"
     )
     for seed in ("1", "2"):
-        run = subprocess.run(  # noqa: S603
+        run = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
             encoding="utf-8",

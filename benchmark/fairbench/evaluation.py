@@ -11,6 +11,7 @@ after an interruption; the verdicts of AutoAttack are kept in the folder and tak
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from fairbench.attacks.autoattack import AutoAttacked, autoattack
 from fairbench.attacks.reference import STANDARD, AutoAttackSettings
 from fairbench.fingerprint import weights_sha256
-from fairbench.flags import Flag, behaviour, warnings
+from fairbench.flags import behaviour, warnings
 from fairbench.progress import Progress, silent
 from fairbench.screening import Screened, screen
 from fairbench.store import NOT_RUN, SCHEMA
@@ -42,7 +43,7 @@ class Evaluated:
     """
 
     rows: pd.DataFrame
-    flags: dict[str, Flag]
+    flags: dict[str, Any]
     warnings: list[str]
     seconds: dict[str, float]
 
@@ -118,7 +119,7 @@ def evaluate(
         )
         seconds["autoattack"] = sum(attacked.seconds.values())
     rows = _rows(labels, first, second, attacked, indices=indices)
-    flags: dict[str, Flag] = {**asdict(observed), **_screening_flags(first, labels)}
+    flags: dict[str, Any] = {**asdict(observed), **_screening_flags(first, labels)}
     if attacked is not None:
         flags |= _autoattack_flags(rows, attacked, first, classes=classes)
     return Evaluated(rows=rows, flags=flags, warnings=warnings(flags), seconds=seconds)
@@ -149,7 +150,7 @@ def _rows(
     return frame.astype({field.name: field.type.to_pandas_dtype() for field in SCHEMA if field.name != "broken_by"})
 
 
-def _screening_flags(selected: Screened, labels: Tensor) -> dict[str, Flag]:
+def _screening_flags(selected: Screened, labels: Tensor) -> dict[str, Any]:
     correct = selected.clean == labels
     return {
         "zero_gradient_share": float(selected.zero_gradient[correct].float().mean()) if bool(correct.any()) else 0.0,
@@ -159,7 +160,7 @@ def _screening_flags(selected: Screened, labels: Tensor) -> dict[str, Flag]:
 
 def _autoattack_flags(
     rows: pd.DataFrame, attacked: AutoAttacked, selected: Screened, *, classes: int
-) -> dict[str, Flag]:
+) -> dict[str, Any]:
     label = rows["label"].to_numpy()
     clean, pgd20, auto = (
         np.bincount(label[rows[column].to_numpy() == label], minlength=classes)

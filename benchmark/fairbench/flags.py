@@ -24,9 +24,6 @@ NOTABLE_SQUARE_GAIN_PP = 0.2
 NOTABLE_PGD_AA_GAP_PP = 10.0
 """Gaps of 3 to 9 points are common in the literature."""
 
-Flag = bool | int | float | str | list[int] | list[str]
-"""A value that JSON can hold."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Behaviour:

@@ -17,6 +17,8 @@ Start = Callable[..., "subprocess.Popen[str]"]
 ARGUMENTS = ("run-all", "--suite", "short.toml", "--method", "frl", "--method", "pgd-at", "--jobs", "2")
 """FRL brings TRADES with it: six runs with two seeds."""
 
+pytestmark = pytest.mark.usefixtures("short_file")
+
 
 def _verdicts(results: Path) -> dict[str, str]:
     """Every result without what differs between machines and moments."""
@@ -32,9 +34,7 @@ def _training(results: Path) -> dict[str, object]:
     return {str(path.relative_to(results)): (p.history, p.passes, p.checkpoints) for path, p in found.items()}
 
 
-def test_a_board_from_nothing_and_nothing_to_do_afterwards(
-    fairbench: Command, short_file: Path, tmp_path: Path
-) -> None:
+def test_a_board_from_nothing_and_nothing_to_do_afterwards(fairbench: Command, tmp_path: Path) -> None:
     """One command computes everything with its prerequisites; the second one does nothing, and says so."""
     first = fairbench(*ARGUMENTS)
     assert first.returncode == 0, first.stdout + first.stderr
@@ -65,10 +65,8 @@ def test_a_board_from_nothing_and_nothing_to_do_afterwards(
     assert fairbench("report", "--check").returncode == 1
 
 
-def test_killed_at_any_moment_equals_undisturbed(
-    fairbench: Command, start: Start, short_file: Path, tmp_path: Path
-) -> None:
-    """kill -9 of the whole command, again and again, changes no verdict and no checkpoint."""
+def test_killed_at_any_moment_equals_undisturbed(fairbench: Command, start: Start, tmp_path: Path) -> None:
+    """A kill -9 of the whole command, again and again, changes no verdict and no checkpoint."""
     undisturbed = fairbench(*ARGUMENTS, "--results", "other", "--work-dir", "elsewhere")
     assert undisturbed.returncode == 0, undisturbed.stdout + undisturbed.stderr
     for seconds in (4.0, 5.0, 6.0, 7.0):
@@ -82,7 +80,7 @@ def test_killed_at_any_moment_equals_undisturbed(
     assert not list(tmp_path.glob("results/**/.*.tmp"))
 
 
-def test_workers_die_with_their_parent(start: Start, short_file: Path, tmp_path: Path) -> None:
+def test_workers_die_with_their_parent(start: Start, tmp_path: Path) -> None:
     """A killed command leaves no process behind that still holds a run."""
     process = start(*ARGUMENTS)
     _wait_for(lambda: any(tmp_path.glob("runs/short/*/*/state.pt")))
@@ -94,7 +92,7 @@ def test_workers_die_with_their_parent(start: Start, short_file: Path, tmp_path:
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/short/*/*/state.pt")} == before
 
 
-def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(start: Start, short_file: Path, tmp_path: Path) -> None:
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(start: Start, tmp_path: Path) -> None:
     process = start(*ARGUMENTS)
     _wait_for(lambda: any(tmp_path.glob("runs/short/*/*/state.pt")))
     process.send_signal(signal.SIGINT)
@@ -104,7 +102,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(start: Start, short_file: Pa
     assert "Traceback" not in output
 
 
-def test_two_at_once_neither_corrupt_nor_repeat_a_run(start: Start, short_file: Path, tmp_path: Path) -> None:
+def test_two_at_once_neither_corrupt_nor_repeat_a_run(start: Start, tmp_path: Path) -> None:
     """Both end well, every run is trained by exactly one of them, and the outcomes are those of one."""
     processes = [start(*ARGUMENTS), start(*ARGUMENTS)]
     outputs = [process.communicate(timeout=180)[0] for process in processes]
@@ -115,7 +113,7 @@ def test_two_at_once_neither_corrupt_nor_repeat_a_run(start: Start, short_file: 
         assert len(read_outcomes(path).provenance.history) == steps
 
 
-def test_a_failed_run_is_stored_and_the_others_go_on(fairbench: Command, short_file: Path, tmp_path: Path) -> None:
+def test_a_failed_run_is_stored_and_the_others_go_on(fairbench: Command, tmp_path: Path) -> None:
     """A loss that becomes NaN is a result with reason and epoch; --rerun failed computes it again."""
     (tmp_path / "mine.py").write_text(
         """

@@ -9,6 +9,7 @@ from torch import nn
 
 from fairbench.errors import UserError
 from fairbench.models import build_model, describe, model_names
+from fairbench.models.preactivation import PreActivationBlock
 from fairbench.suite_file import load_suite, suite_names
 
 # Ten classes; grey 8x8 and 28x28 images for digits and MNIST, colour 32x32 otherwise. ResNet-18, WRN-28-10 and
@@ -25,6 +26,7 @@ WEIGHTS = {
     "wrn-34-10": 46_160_474,
 }
 LARGE = ("wrn-28-10", "wrn-34-10")
+EIGHTHS = ("mobilenetv2", "preactresnet18", "resnet18")
 
 
 def model(name: str, *, classes: int = 10, channels: int = 3, size: tuple[int, int] = (32, 32)) -> nn.Module:
@@ -65,6 +67,31 @@ def test_a_network_gives_finite_logits_and_a_gradient_to_every_weight(name: str)
         assert torch.isfinite(parameter.grad).all(), parameter_name
 
 
+@pytest.mark.parametrize("name", model_names())
+def test_the_last_convolution_sees_the_resolution_of_the_literature(name: str) -> None:
+    """An eighth of the image in the ResNets and MobileNetV2, a quarter in Wide ResNets and the small networks."""
+    shapes: list[torch.Size] = []
+    with torch.device("meta"):
+        network = model(name, size=(40, 24))
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                module.register_forward_hook(lambda _module, _inputs, features: shapes.append(features.shape))
+        network(torch.rand(2, 3, 40, 24))
+    assert shapes[-1][2:] == ((5, 3) if name in EIGHTHS else (10, 6))
+    assert shapes[0][2:] == ((20, 12) if name == "cifar-cnn" else (40, 24))
+
+
+def test_a_shortcut_takes_the_activated_input_where_shapes_change_and_the_input_elsewhere() -> None:
+    features = torch.randn(2, 3, 8, 8)
+    changing, keeping = PreActivationBlock(3, 5, stride=2).eval(), PreActivationBlock(3, 3, stride=1).eval()
+    for block in (changing, keeping):
+        nn.init.zeros_(block.conv2.weight)  # no residual: what passes is the shortcut alone
+    assert changing.shortcut is not None
+    with torch.no_grad():
+        assert torch.equal(keeping(features), features)
+        torch.testing.assert_close(changing(features), changing.shortcut(changing.norm1(features).relu()))
+
+
 def test_a_wide_network_runs_on_a_real_image() -> None:
     network = model("wrn-28-10", size=(8, 8)).eval()
     with torch.no_grad():
@@ -84,7 +111,7 @@ def test_in_eval_mode_an_image_does_not_see_its_neighbours(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in model_names() if name not in LARGE])
 def test_a_last_batch_of_one_image_can_be_trained_on_at_the_smallest_size(name: str) -> None:
-    smallest = 9 if name in {"mobilenetv2", "preactresnet18", "resnet18"} else 5
+    smallest = 9 if name in EIGHTHS else 5
     network = model(name, size=(smallest, smallest)).train()
     assert torch.isfinite(network(torch.rand(1, 3, smallest, smallest))).all()
     with pytest.raises(UserError, match=f"'{name}' cannot take images of {smallest - 1}x40.*{smallest}x{smallest} or"):
@@ -133,5 +160,5 @@ def test_listing_imports_no_torch() -> None:
         "list(map(describe, model_names())); dataset_names(); "
         "sys.exit(', '.join({'torch', 'torchvision', 'sklearn'} & set(sys.modules)) or 0)"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)  # noqa: S603
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert result.returncode == 0, result.stderr

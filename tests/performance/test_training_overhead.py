@@ -53,7 +53,7 @@ def _pure(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, *, steps
             points = images.detach().requires_grad_(True)
             torch.autograd.grad(F.cross_entropy(model(points), labels, reduction="sum"), points)
     model.zero_grad(set_to_none=True)
-    torch.stack([F.cross_entropy(model(images), labels) for _ in range(forwards)]).sum().backward()
+    torch.stack([F.cross_entropy(model(images), labels) for _ in range(forwards)]).sum().backward()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("name", ["pgd-at", "trades"])

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-
 from fairbench import methods
 from fairbench.console import console
 from fairbench.ranking import build_boards

@@ -9,7 +9,7 @@ import json
 import shutil
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -127,7 +127,7 @@ def _provenance(
     trained: Trained | None = None,
     reason: str = "",
     failed_epoch: int = -1,
-    flags: dict[str, object] | None = None,
+    flags: Mapping[str, object] | None = None,
     warnings: list[str] | None = None,
     seconds: dict[str, float] | None = None,
 ) -> Provenance:
@@ -151,7 +151,7 @@ def _provenance(
         train_counts=torch.bincount(dataset.train.labels, minlength=dataset.classes).tolist(),
         selected_epoch=trained.selected_epoch if trained else -1,
         history=trained.history if trained else [],
-        flags=flags or {},
+        flags=dict(flags or {}),
         warnings=warnings or [],
         passes=trained.passes if trained else {},
         cost=trained.cost if trained else 0.0,

@@ -27,9 +27,9 @@ def mnist_cnn(*, classes: int, channels: int, size: tuple[int, int]) -> nn.Modul
 def cifar_cnn(*, classes: int, channels: int, size: tuple[int, int]) -> nn.Module:
     """64-128-128 channels and an average over positions; 224,842 weights for ten classes of colour images.
 
-    The stem halves the resolution at once. PGD-10 adversarial training on 4,700 CIFAR-10 images for 4
-    minutes of one core (one seed) left 25.6 % of 2,000 test images under PGD-20, against 24.7 % for 32-64-128-128 with strides
-    2-1-2-1 and 23.5 % for 32-64-64-128-128 with strides 1-2-1-2-1, whose steps cost 1.3 and 2.2 times as much.
+    The stem halves the resolution at once. PGD-10 adversarial training on 4,700 CIFAR-10 images for 4 minutes of one
+    core (one seed) left 25.6 % of 2,000 test images under PGD-20, against 24.7 % for 32-64-128-128 with strides 2-1-2-1
+    and 23.5 % for 32-64-64-128-128 with strides 1-2-1-2-1, whose steps cost 1.3 and 2.2 times as much.
     """
     del size
     widths, strides = (64, 128, 128), (2, 2, 1)
