@@ -111,7 +111,7 @@ class FairAT(Method):
     def _chosen(self, images: Tensor, labels: Tensor) -> Tensor:
         """Rows to diversify, ascending; of two equally hard images the earlier one."""
         hardness = cross_entropy(measured_logits(self.model, images, threat=self.threat), labels)
-        # Rounding first: in floating point 0.7 * 10 is a little more than 7.
+        # Rounding first: in floating point 0.28 * 25 is a little more than 7.
         count = math.ceil(round(self.hard_frac * len(labels), 9))
         order = hardness.argsort(descending=self.selection != "easiest", stable=True)
         if self.selection in ("random", "class-matched"):

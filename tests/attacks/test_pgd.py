@@ -306,6 +306,11 @@ class TestStopping:
         assert attacked.updates.tolist() == exits
         torch.testing.assert_close(attacked.images, images + 0.04 * torch.tensor(exits).view(-1, 1, 1, 1))
 
+    def test_every_image_keeps_its_own_step_while_others_leave(self, line: nn.Module) -> None:
+        images, sizes = pixels(0.6, 0.1, 0.7, 0.1), torch.tensor([0.01, 0.02, 0.03, 0.04])
+        attacked = pgd(line, images, zeros(4), threat=self.threat, start="none", tau=0, step=sizes)
+        torch.testing.assert_close(attacked.images, pixels(0.6, 0.2, 0.7, 0.3), rtol=0, atol=1e-6)
+
     def test_a_repaired_prediction_counts_too(self, line: nn.Module) -> None:
         """The tau counts misclassified iterates, not consecutive ones: descending, the image walks back."""
         attacked = pgd(line, pixels(0.52), zeros(1), threat=self.threat, start="none", tau=1, descend=True)

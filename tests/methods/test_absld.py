@@ -199,6 +199,14 @@ class TestTraining:
         method.end_epoch(0)
         assert method.adversarial[1] < 1 < method.adversarial[0]
 
+    def test_many_images_do_not_make_a_class_hard(self, prepare: Call) -> None:
+        """The released sums would: here the rare class has the higher mean and the lower sum."""
+        method = prepare(ABSLD(), classes=2)
+        for risk in (method._adversarial_risk, method._natural_risk):
+            risk.add(torch.tensor([0] * 10 + [1]), torch.tensor([0.5] * 10 + [2.0]))
+        method.end_epoch(0)
+        assert method.adversarial.tolist() == method.natural.tolist() == pytest.approx([1.1, 0.9])
+
     def test_the_rate_falls_with_the_learning_rate(self, prepare: Call) -> None:
         """As in the release: at a milestone first the rate, then the temperatures; epoch 74 is followed by the drop."""
         recipe = replace(load_suite("cifar10").recipe, epochs=100, drops=(0.75, 0.9))

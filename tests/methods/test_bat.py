@@ -50,7 +50,12 @@ def test_with_the_end_points_of_trades_it_is_trades(
 
     monkeypatch.setattr(BAT, "boundary_points", end_points)
     bat, trades = prepare(BAT(uniform_weight=0.0)), prepare(TRADES())
-    torch.testing.assert_close(bat.loss(make_batch()), trades.loss(make_batch()), rtol=1e-6, atol=0)
+    losses = bat.loss(make_batch()), trades.loss(make_batch())
+    torch.testing.assert_close(*losses, rtol=1e-6, atol=0)
+    first, second = (
+        torch.autograd.grad(loss, list(m.model.parameters())) for loss, m in zip(losses, (bat, trades), strict=True)
+    )
+    torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-6)
 
 
 class TestBoundaryPoints:
@@ -63,7 +68,7 @@ class TestBoundaryPoints:
     labels = torch.zeros(3, dtype=torch.long)
 
     def points(self, prepare: Call, options: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
-        method = prepare(BAT(**options), model=Line(), classes=2)
+        method = prepare(BAT(**options), model=Line(), classes=2, epsilon=0.3)
         # KL from the prediction at x grows in both directions; upwards is chosen by the sign of the noise.
         for seed in count():
             method.noise.manual_seed(seed)
@@ -75,8 +80,8 @@ class TestBoundaryPoints:
         return before.flatten(), after.flatten(), 0.001 * noise
 
     def steps_from(self, noise: Tensor, steps: int, row: int) -> float:
-        """The pixel after that many steps upwards, clipped to the ball."""
-        return float(self.images.flatten()[row] + min(float(noise[row]) + steps * 2 / 255, 8 / 255))
+        """The pixel after that many steps upwards."""
+        return float(self.images.flatten()[row] + float(noise[row]) + steps * 2 / 255)
 
     def test_as_in_the_paper(self, prepare: Call) -> None:
         before, after, noise = self.points(prepare, PAPER)
@@ -84,7 +89,7 @@ class TestBoundaryPoints:
         assert after[0].item() == pytest.approx(self.steps_from(noise[0], 3, 0), abs=1e-6)
         assert before[1] == after[1] == self.images.flatten()[1]  # exactly the image
         assert before[2].item() == pytest.approx(self.steps_from(noise[0], 9, 2), abs=1e-6)
-        assert after[2].item() == pytest.approx(0.3 + 8 / 255, abs=1e-6)
+        assert after[2].item() == pytest.approx(self.steps_from(noise[0], 10, 2), abs=1e-6)
 
     def test_as_in_the_released_code(self, prepare: Call) -> None:
         """Two starts; one iterate later (tau = 1); the noisy start; the end of the own trajectory."""
@@ -93,7 +98,8 @@ class TestBoundaryPoints:
         assert after[0].item() == pytest.approx(self.steps_from(noise[1], 4, 0), abs=1e-6)
         assert before[1].item() == pytest.approx(self.steps_from(noise[0], 0, 1), abs=1e-6)
         assert after[1].item() == pytest.approx(self.steps_from(noise[1], 1, 1), abs=1e-6)
-        assert before[2].item() == after[2].item() == pytest.approx(0.3 + 8 / 255, abs=1e-6)
+        assert before[2].item() == pytest.approx(self.steps_from(noise[0], 10, 2), abs=1e-6)
+        assert after[2].item() == pytest.approx(self.steps_from(noise[1], 10, 2), abs=1e-6)
 
     def test_adv_tau_alone_moves_only_the_second_point(self, prepare: Call) -> None:
         before, after, noise = self.points(prepare, {"adv_tau": 1})

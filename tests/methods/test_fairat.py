@@ -43,11 +43,11 @@ class TestIdentities:
 
 
 class TestSelection:
-    @pytest.mark.parametrize(("count", "share", "chosen"), [(12, 0.5, 6), (11, 0.5, 6), (10, 0.7, 7), (1, 0.1, 1)])
+    @pytest.mark.parametrize(("count", "share", "chosen"), [(12, 0.5, 6), (11, 0.5, 6), (25, 0.28, 7), (1, 0.1, 1)])
     def test_number_of_chosen_images(
         self, prepare: Call, make_batch: Call, count: int, share: float, chosen: int
     ) -> None:
-        """ceil(rho B), also for the last batch; 0.7 of 10 is 7 although 0.7 * 10 > 7 in floating point."""
+        """ceil(rho B), also for the last batch; 0.28 of 25 is 7 although 0.28 * 25 > 7 in floating point."""
         for selection in ("hardest", "random", "easiest", "class-matched"):
             method = prepare(FairAT(hard_frac=share, selection=selection))
             batch = make_batch(count)

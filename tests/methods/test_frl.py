@@ -42,7 +42,10 @@ class TestMultipliers:
         expected[3] = 0.55
         torch.testing.assert_close(class_weights(multipliers), expected)
 
-    @given(st.lists(st.floats(-1, 2), min_size=2, max_size=12), st.floats(0, 0.99))
+    @given(
+        st.lists(st.floats(-1, 2, allow_subnormal=False), min_size=2, max_size=12),
+        st.floats(0, 0.99, allow_subnormal=False),
+    )
     def test_weights_sum_to_one_and_stay_positive(self, values: list[float], limit: float) -> None:
         multipliers = projected(doubles(*values), limit)
         assert (multipliers >= 0).all()
