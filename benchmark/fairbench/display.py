@@ -44,9 +44,9 @@ class Display:
             disable=not console.is_terminal,
             speed_estimate_period=600,
         )
-        self._overall = self._progress.add_task(f"[bold]all {total} runs", total=float(total))
+        self._overall = self._progress.add_task("[bold]all runs", total=float(total))
         if reused:
-            console.print(f"{reused} finished runs are reused, {total} to compute.")
+            console.print(f"Runs to compute: {total}; finished before: {reused}.")
 
     def __enter__(self) -> Self:
         self._progress.start()

@@ -457,9 +457,7 @@ def test_killed_it_goes_on(trained: nn.Module, digits: tuple[Tensor, Tensor], tm
     options["settings"] = AutoAttackSettings(apgd_iterations=40, fab_iterations=10, square_queries=100)
     torch.save((trained, images, labels, options), tmp_path / "session.pt")
     log = tmp_path / "killed" / "autoattack.jsonl"
-    with subprocess.Popen(
-        [sys.executable, "-c", SESSION, str(tmp_path / "session.pt"), str(log.parent)]
-    ) as session:
+    with subprocess.Popen([sys.executable, "-c", SESSION, str(tmp_path / "session.pt"), str(log.parent)]) as session:
         while not log.exists() or log.read_bytes().count(b"\n") < 4:
             assert session.poll() is None
             time.sleep(0.01)

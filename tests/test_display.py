@@ -1,0 +1,44 @@
+"""Progress in words, where there is no terminal."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from fairbench import load_suite, methods
+from fairbench.display import STAGES, Display
+from fairbench.execution.task import Advanced, Ended, Ending, Task
+from fairbench.plan import make_plan
+from fairbench.store import ATTACKS
+
+
+@pytest.fixture
+def task() -> Task:
+    chosen = [("trades", methods.create("trades", {}))]
+    run = make_plan(load_suite("digits"), chosen, seeds=(0,), create=methods.create, dataset_digest="")[0]
+    return Task(run=run, results=Path("results"), work_dir=Path("runs"), data_dir=Path("data"))
+
+
+def test_every_stage_has_its_share() -> None:
+    assert set(STAGES) == {"training", "pgd20", *ATTACKS}
+    assert sum(STAGES.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_run_is_followed_to_its_end(task: Task, terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names, stages and failures with brackets in them appear literally; a stage unknown to the shares is no error."""
+    monkeypatch.setattr("fairbench.display.QUIET_SECONDS", -1.0)
+    out = io.StringIO()
+    with Display(
+        Console(file=out, force_terminal=terminal, width=150, soft_wrap=True, highlight=False), total=1, reused=2
+    ) as display:
+        display.started(task)
+        for stage in ("training", "apgd-ce", "another stage"):
+            display.advanced(Advanced(key=task.run.key, stage=stage, done=1, total=4))
+        display.ended(task, Ended(key=task.run.key, ending=Ending.FAILED, reason="[bold]odd[/bold] loss"))
+    text = out.getvalue()
+    assert "Runs to compute: 1; finished before: 2." in text
+    assert "trades, seed 0: training 1/4" in text or terminal
+    assert "[1/1] trades, seed 0:" in text
+    assert "[bold]odd[/bold] loss" in text
