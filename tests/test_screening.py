@@ -160,6 +160,18 @@ def test_logits_that_are_not_finite_count_as_broken_whatever_the_label() -> None
     assert (everywhere.survived == 0).all()
 
 
+def test_one_wrong_iterate_on_the_way_is_enough_to_lose_an_image() -> None:
+    answers = iter([1.0] * 4 + [-1.0] + [1.0] * 17)  # clean, then x_0 .. x_20: wrong at x_3 alone
+    bias = torch.arange(10.0)
+    model = Model(lambda images: (next(answers) * bias).expand(len(images), -1))
+    found = screen(model, IMAGES, LABELS, classes=10, threat=LINF, evaluation=EVALUATION, batch_size=60)
+    nines = LABELS.eq(9)
+    assert (found.clean == 9).all()
+    assert (found.pgd20 == 9).all()
+    assert (found.survived[nines] == 19).all()
+    assert not found.robust.any()
+
+
 def test_a_constant_model_keeps_one_class() -> None:
     bias = torch.arange(10.0)
     found = judged(Model(lambda images: bias.expand(len(images), -1)))

@@ -155,7 +155,7 @@ class Recipe:
         check(holds=0 <= self.momentum < 1, field="recipe.momentum", value=self.momentum, allowed="[0, 1)")
         check(holds=0 <= self.weight_decay < 1, field="recipe.weight_decay", value=self.weight_decay, allowed="[0, 1)")
         check(
-            holds=all(0 < drop < 1 for drop in self.drops) and list(self.drops) == sorted(self.drops),
+            holds=all(0 < drop < 1 for drop in self.drops) and list(self.drops) == sorted(set(self.drops)),
             field="recipe.drops",
             value=list(self.drops),
             allowed="rising fractions of the training in (0, 1)",

@@ -278,6 +278,19 @@ def test_a_model_that_ignores_its_input_is_not_broken_nor_written_to(attack: Cal
     assert torch.equal(model.get_buffer("bias"), torch.arange(10.0))
 
 
+def test_a_model_never_sees_an_empty_batch(attack: Callable[..., AutoAttacked]) -> None:
+    """Square asks for one where every margin is exactly zero, and many networks cannot reshape it."""
+
+    class Tied(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            assert len(images) > 0
+            untouched = (images == 0.5).flatten(1).all(dim=1, keepdim=True)
+            return F.pad(untouched.float(), (0, 2))
+
+    found = attack(Tied(), torch.full((5, 1, 4, 4), 0.5), torch.zeros(5, dtype=torch.long), classes=3)
+    assert found.broken_by == [""] * 5
+
+
 # A break counts only if it is one.
 
 
