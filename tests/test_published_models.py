@@ -75,7 +75,7 @@ def test_a_published_mnist_checkpoint_is_robust_at_0_3(zoo: ModuleType) -> None:
 
 
 def test_a_model_without_adversarial_training_has_no_robustness(cifar10: tuple[Tensor, Tensor]) -> None:
-    """pyautoattack's example, standard training, fits our ResNet-18: about 94 % clean, and 0 % under PGD-20 at 8/255."""
+    """The example of pyautoattack fits our ResNet-18: about 94 % clean, and 0 % under PGD-20 at 8/255."""
     model = build_model("resnet18", classes=10, channels=3, size=(32, 32), mean=(0.0,) * 3, std=(1.0,) * 3)
     weights = torch.load(
         Path(pyautoattack.__file__).parent / "examples" / "model_test.pt", map_location="cpu", weights_only=True
