@@ -36,8 +36,7 @@ class Evaluated:
         flags: signs of distrust, plain values: `randomised`, `probability_outputs`, `grad_at_inference`,
             `train_mode_modules`, `tf32`; `zero_gradient_share` among correctly classified images; `nonfinite` images;
             with AutoAttack also `unverified_breaks`, `square_gain_pp` and `pgd_aa_gap_pp` in points of accuracy, and
-            `order_violations`, the classes in which AutoAttack leaves more images correct than PGD-20, or PGD-20 more
-            than no attack.
+            `order_violations`, the classes of which AutoAttack leaves more images robust than PGD-20.
         warnings: the flags that matter, as sentences.
         seconds: wall time of `pgd20` and `autoattack`, interrupted sessions included for the latter.
     """
@@ -162,11 +161,12 @@ def _autoattack_flags(
     rows: pd.DataFrame, attacked: AutoAttacked, selected: Screened, *, classes: int
 ) -> dict[str, Any]:
     label = rows["label"].to_numpy()
-    clean, pgd20, auto = (
-        np.bincount(label[rows[column].to_numpy() == label], minlength=classes)
-        for column in ("clean", "pgd20", "autoattack")
+    correct = rows["clean"].to_numpy() == label  # a robust image is right without an attack, too
+    pgd20, auto = (
+        np.bincount(label[correct & (rows[column].to_numpy() == label)], minlength=classes)
+        for column in ("pgd20", "autoattack")
     )
-    violations: list[int] = np.flatnonzero((auto > pgd20) | (pgd20 > clean)).tolist()
+    violations: list[int] = np.flatnonzero(auto > pgd20).tolist()
     return {
         "nonfinite": int((selected.nonfinite | attacked.nonfinite).sum()),
         "unverified_breaks": attacked.unverified,

@@ -103,13 +103,13 @@ def class_accuracies(
     evaluation: Evaluation,
     batch_size: int | None = None,
 ) -> ClassStatistics:
-    """Clean and PGD-20 accuracy (final iterate) per class, as `screen` judges it; for the validation split."""
+    """Clean and PGD-20 accuracy (clean image and final iterate correct) per class; for the validation split."""
     screened = screen(
         model, images, labels, classes=classes, threat=threat, evaluation=evaluation, batch_size=batch_size
     )
     clean, robust = (ClassMeans(classes, device=labels.device) for _ in range(2))
     clean.add(labels.long(), (screened.clean == labels).double())
-    robust.add(labels.long(), (screened.pgd20 == labels).double())
+    robust.add(labels.long(), ((screened.clean == labels) & (screened.pgd20 == labels)).double())
     return ClassStatistics(counts=clean.counts, clean=clean.mean(), robust=robust.mean())
 
 
