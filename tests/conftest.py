@@ -11,7 +11,8 @@ import pytest
 
 from fairbench import load_suite
 from fairbench.method import Card
-from fairbench.store import NOT_RUN, Outcomes, Provenance, no_rows, write_outcomes
+from fairbench.provenance import Provenance
+from fairbench.store import NOT_RUN, Outcomes, no_rows, write_outcomes
 from fairbench.suite import protocol_description
 
 WriteRun = Callable[..., Path]

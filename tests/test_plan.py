@@ -9,8 +9,9 @@ import pytest
 
 from fairbench import Method, Suite, load_suite, methods
 from fairbench.plan import State, make_plan, run_lock, standing
+from fairbench.provenance import Provenance
 from fairbench.run import Run
-from fairbench.store import Outcomes, Provenance, no_rows, write_outcomes
+from fairbench.store import Outcomes, no_rows, write_outcomes
 
 
 def _plan(*names: str, suite: Suite | None = None, seeds: tuple[int, ...] = (0, 1)) -> list[Run]:

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fairbench.errors import UserError
+from fairbench.provenance import METADATA_KEY
 from fairbench.store import (
-    METADATA_KEY,
     NOT_RUN,
     SCHEMA,
     Outcomes,

@@ -4,6 +4,7 @@ Importing the package is cheap: nothing here imports torch.
 """
 
 from fairbench.errors import UserError as UserError
+from fairbench.hyperparameter import hyperparameter as hyperparameter
 from fairbench.method import Batch as Batch
 from fairbench.method import Card as Card
 from fairbench.method import ClassStatistics as ClassStatistics
@@ -11,7 +12,6 @@ from fairbench.method import Method as Method
 from fairbench.method import Prerequisite as Prerequisite
 from fairbench.method import Setup as Setup
 from fairbench.method import Validation as Validation
-from fairbench.method import hyperparameter as hyperparameter
 from fairbench.suite import Recipe as Recipe
 from fairbench.suite import Suite as Suite
 from fairbench.suite import Threat as Threat

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairbench.metrics import Attack, ClassAccuracies, Vector, worst_class
-from fairbench.store import Provenance
+from fairbench.provenance import Provenance
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

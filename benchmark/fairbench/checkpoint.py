@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fairbench.atomic import atomic
-from fairbench.errors import UserError
+from fairbench.errors import UserError, first_line
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
@@ -62,9 +62,8 @@ def load_state(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{path} is not a readable training state ({reason}); delete it to train from the beginning."
+            f"{path} is not a readable training state ({first_line(error)}); delete it to train from the beginning."
         ) from error
     if not isinstance(state, dict):
         raise UserError(f"{path} is not a training state; delete it to train from the beginning.")

@@ -31,3 +31,8 @@ def unknown(kind: str, given: str, allowed: "Iterable[str]", *, advice: str = ""
     close = get_close_matches(given.lower(), names, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return UserError(f"Unknown {kind} {given!r}.{hint} Known: {', '.join(names)}.{' ' + advice if advice else ''}")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says in its first line; its type if it says nothing."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

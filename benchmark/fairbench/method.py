@@ -17,23 +17,18 @@ this order: `recipe`, `prerequisites` (when planning); `start`; then per epoch `
 and listing stay quick.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from fairbench.errors import UserError, unknown
+from fairbench.errors import unknown
+from fairbench.hyperparameter import Parameter, checked_hyperparameter, read_hyperparameter
 from fairbench.suite import Recipe, Threat
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
-
-Parameter = bool | int | float | str
-"""The type of a hyper-parameter."""
-
-_P = TypeVar("_P", bound=Parameter)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,27 +157,6 @@ class Setup:
     device: "torch.device"
 
 
-def hyperparameter(
-    default: _P,
-    description: str,
-    *,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    choices: tuple[str, ...] = (),
-) -> _P:
-    """A documented field of a method: an option on the command line, part of the run's key, a row of its page.
-
-    Args:
-        default: its value when the user changes nothing; its type is the field's type.
-        description: what it is, with the paper's symbol.
-        at_least: smallest allowed value.
-        at_most: largest allowed value.
-        choices: allowed values of a string.
-    """
-    metadata = {"description": description, "at_least": at_least, "at_most": at_most, "choices": choices}
-    return field(default=default, metadata=metadata)
-
-
 @dataclass(kw_only=True)
 class Method(ABC):
     """A training algorithm. Subclasses fill the hooks they need; only `loss` is required."""
@@ -196,7 +170,7 @@ class Method(ABC):
 
     def __post_init__(self) -> None:
         for name, value in self.parameters().items():
-            setattr(self, name, _checked(type(self), name, value))
+            setattr(self, name, checked_hyperparameter(type(self), name, value))
 
     # The hooks, in the order of their calls. All but `loss` may be left alone.
 
@@ -273,47 +247,8 @@ class Method(ABC):
         Raises:
             UserError: for an unknown name, an unreadable value, or one that is not allowed.
         """
-        hints = get_type_hints(cls)
         known = {f.name for f in fields(cls) if f.init}
         for name in changes:
             if name not in known:
                 raise unknown(f"hyper-parameter of {cls.__name__}", name, known)
-        return cls(**{name: _read(cls, name, value, hints[name]) for name, value in changes.items()})
-
-
-def _read(cls: type[Method], name: str, value: str | Parameter, kind: Any) -> Parameter:
-    if not isinstance(value, str) or kind is str:
-        return value
-    if kind is bool:
-        if value.lower() in ("true", "false"):
-            return value.lower() == "true"
-        raise UserError(f"{cls.__name__}: {name}={value!r} is not allowed; allowed: true, false.")
-    try:
-        return int(value) if kind is int else float(value)
-    except ValueError as error:
-        wanted = "an integer" if kind is int else "a number"
-        raise UserError(f"{cls.__name__}: {name}={value!r} is not {wanted}.") from error
-
-
-def _checked(cls: type[Method], name: str, value: Parameter) -> Parameter:
-    """The value as its field wants it (3 becomes 3.0, so that both spellings are the same run)."""
-    found = next(f for f in fields(cls) if f.name == name)
-    default: object = found.default
-    if isinstance(default, float) and type(value) is int:
-        value = float(value)
-    if type(value) is not type(default):
-        raise UserError(
-            f"{cls.__name__}: {name}={value!r} must be {type(default).__name__}, like its default {default!r}."
-        )
-    rules = found.metadata
-    low, high, choices = rules.get("at_least"), rules.get("at_most"), rules.get("choices", ())
-    if isinstance(value, str) and choices and value not in choices:
-        raise UserError(f"{cls.__name__}: {name}={value!r} is not allowed; allowed: {', '.join(choices)}.")
-    if isinstance(value, float | int) and not isinstance(value, bool):
-        if math.isnan(value):
-            raise UserError(f"{cls.__name__}: {name}={value!r} is not a number.")
-        if not (low is None or value >= low):
-            raise UserError(f"{cls.__name__}: {name}={value!r} is not allowed; allowed: at least {low}.")
-        if not (high is None or value <= high):
-            raise UserError(f"{cls.__name__}: {name}={value!r} is not allowed; allowed: at most {high}.")
-    return value
+        return cls(**{name: read_hyperparameter(cls, name, value) for name, value in changes.items()})

@@ -23,7 +23,8 @@ from pathlib import Path
 from types import ModuleType
 
 from fairbench.errors import UserError, unknown
-from fairbench.method import Card, Method, Parameter
+from fairbench.hyperparameter import Parameter
+from fairbench.method import Card, Method
 
 GROUP = "fairbench.methods"
 

@@ -13,9 +13,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fairbench.errors import UserError
-from fairbench.method import Method, Parameter, Prerequisite
+from fairbench.hyperparameter import Parameter
+from fairbench.method import Method, Prerequisite
+from fairbench.provenance import Provenance
 from fairbench.run import Run, changed_parameters
-from fairbench.store import Provenance, read_provenance
+from fairbench.store import read_provenance
 from fairbench.suite import Suite
 
 Create = Callable[[str, Mapping[str, Parameter]], Method]

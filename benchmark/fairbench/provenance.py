@@ -1,68 +1,131 @@
-"""Where a result was made: versions, source, hardware, memory."""
+"""Where a result comes from: all about a run that is not a verdict, as one JSON object in its file's metadata."""
 
-import os
-import platform
-import resource
-import subprocess
-import sys
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import torch
+from fairbench.errors import UserError, first_line
 
-LIBRARIES = ("fairbench", "torch", "torchvision", "pyautoattack", "numpy", "pandas", "pyarrow")
+SCHEMA_VERSION = 1
+METADATA_KEY = b"fairbench"
 
 
-@cache
-def versions() -> dict[str, str]:
-    """Of Python and of every library that can change a number."""
-    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """The origin of one outcome file; plain values only.
+
+    Attributes:
+        status: `done`, or `failed` in training.
+        reason: why it failed, in one sentence; "" if done.
+        failed_epoch: 0-based; -1 if done.
+        key: the run's content key.
+        description: what the key is the hash of: protocol, method, resolved hyper-parameters, seed, prerequisites.
+        suite: name of the suite.
+        suite_title: one line for people.
+        method: registered name.
+        label: directory name of the row, `method` or `method-<hash>`.
+        role: `method`, or `teacher` for a run on the suite's teacher architecture.
+        changed: hyper-parameters that differ from the method's defaults.
+        card: the method's card, so that a board can be shown where the method is not installed.
+        seed: training seed.
+        class_names: by label.
+        train_counts: training images per class.
+        selected_epoch: 0-based epoch of the selected checkpoint.
+        history: one entry per epoch: learning rate, loss, per-class validation accuracies, what the method reports.
+        flags: raised by the evaluation, by name: numbers, booleans or text; see `fairbench.evaluation`.
+        warnings: sentences for people, raised anywhere on the way.
+        passes: image passes by network: forwards, input_backwards, weight_backwards, relative_cost of one pass.
+        cost: training cost of this run as a multiple of PGD-10 adversarial training in the same suite.
+        prerequisite_cost: the same for its hot start, which nobody can do without.
+        seconds: wall time by stage: training, pgd20, autoattack.
+        peak_memory: bytes.
+        checkpoints: SHA-256 by rule, `selected` and `last`.
+        versions: of fairbench, Python and the libraries.
+        source: commit of the working tree and whether it was dirty; "" outside one.
+        hardware: processor or accelerator.
+        device: `cpu` or `cuda`.
+        threads: of the CPU.
+    """
+
+    status: Literal["done", "failed"]
+    reason: str = ""
+    failed_epoch: int = -1
+    key: str
+    description: dict[str, Any]
+    suite: str
+    suite_title: str = ""
+    method: str
+    label: str
+    role: Literal["method", "teacher"] = "method"
+    changed: dict[str, Any] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
+    seed: int
+    class_names: list[str]
+    train_counts: list[int] = field(default_factory=list)
+    selected_epoch: int = -1
+    history: list[dict[str, Any]] = field(default_factory=list)
+    flags: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    passes: dict[str, dict[str, float]] = field(default_factory=dict)
+    cost: float = 0.0
+    prerequisite_cost: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory: int = 0
+    checkpoints: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    source: str = ""
+    hardware: str = ""
+    device: str = ""
+    threads: int = 1
 
 
-@cache
-def source() -> str:
-    """Commit of the working tree that fairbench runs from, with `+dirty` if it was changed; "" outside one."""
-    folder = Path(__file__).resolve().parent
-    commit = _git(folder, "rev-parse", "HEAD")
-    return commit + ("+dirty" if commit and _git(folder, "status", "--porcelain", "--", ".") else "")
+def to_metadata(provenance: Provenance) -> dict[bytes, bytes]:
+    """As the schema metadata of a parquet file."""
+    content = json.dumps({"schema": SCHEMA_VERSION, **asdict(provenance)}, sort_keys=True, allow_nan=False)
+    return {METADATA_KEY: content.encode()}
 
 
-def hardware(device: torch.device) -> str:
-    """Name of the accelerator, or of the processor with its number of cores."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return (
-        f"{_processor()}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
-    )
+def from_metadata(metadata: Mapping[bytes, bytes] | None, *, origin: str) -> Provenance:
+    """From the schema metadata of a parquet file, checked field by field.
 
-
-def peak_memory(device: torch.device) -> int:
-    """Bytes: allocated on the accelerator, or resident in this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _git(folder: Path, *arguments: str) -> str:
+    Raises:
+        UserError: if they are not ours, of another schema, incomplete, or of wrong types; `origin` names the file.
+    """
+    key = METADATA_KEY.decode()
+    if not metadata or METADATA_KEY not in metadata:
+        raise UserError(f"{origin} is a parquet file, but not one of fairbench: it has no {key!r} metadata.")
     try:
-        found = subprocess.run(  # noqa: S603  fixed arguments
-            ["git", "-C", str(folder), *arguments],  # noqa: S607  whichever git the user has
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=10,
+        values = json.loads(metadata[METADATA_KEY])
+        version = values.pop("schema")
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise UserError(f"{origin} has unreadable {key!r} metadata ({first_line(error)}).") from error
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{origin} has schema {version!r}; this fairbench reads {SCHEMA_VERSION}. Update fairbench to read it."
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return found.stdout.strip() if found.returncode == 0 else ""
+    known = {f.name for f in fields(Provenance)}
+    required = {f.name for f in fields(Provenance) if f.default is MISSING and f.default_factory is MISSING}
+    if unexpected := sorted(set(values) - known) + sorted(required - set(values)):
+        raise UserError(
+            f"{origin} has metadata that schema {SCHEMA_VERSION} does not allow or misses: {', '.join(unexpected)}."
+        )
+    hints = get_type_hints(Provenance)
+    if wrong := sorted(name for name, value in values.items() if not _has_type(value, hints[name])):
+        raise UserError(f"{origin} has metadata of a wrong type: {', '.join(wrong)}.")
+    return Provenance(**values)
+
+
+def _has_type(value: Any, wanted: Any) -> bool:
+    """Whether a JSON value is what a field holds, its elements included; numbers must be finite."""
+    inner = get_args(wanted)
+    if wanted is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    if get_origin(wanted) is Literal:
+        return value in inner
+    if get_origin(wanted) is list:
+        return isinstance(value, list) and all(_has_type(item, inner[0]) for item in value)
+    if get_origin(wanted) is dict:
+        return isinstance(value, dict) and all(_has_type(item, inner[1]) for item in value.values())
+    return wanted is Any or type(value) is wanted

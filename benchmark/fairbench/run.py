@@ -6,7 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from fairbench.method import Method, Parameter
+from fairbench.hyperparameter import Parameter
+from fairbench.method import Method
 from fairbench.suite import Recipe, Suite, content_key, protocol_description
 
 

@@ -7,12 +7,10 @@ and renamed, so a half-written run is never a result. A run that failed in train
 without rows, so that the board shows it. This module and everything above it on the way to the page import no torch.
 """
 
-import json
-import math
 from collections.abc import Iterator
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,10 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fairbench.atomic import atomic
-from fairbench.errors import UserError
-
-SCHEMA_VERSION = 1
-METADATA_KEY = b"fairbench"
+from fairbench.errors import UserError, first_line
+from fairbench.provenance import SCHEMA_VERSION, Provenance, from_metadata, to_metadata
 
 ATTACKS = ("apgd-ce", "apgd-t", "fab-t", "square")
 """The attacks of AutoAttack standard, in order."""
@@ -48,75 +44,6 @@ SCHEMA = pa.schema(
         pa.field("last_pgd20", pa.int16(), nullable=False),
     ]
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Provenance:
-    """Everything about a run that is not a verdict; plain values only.
-
-    Attributes:
-        status: `done`, or `failed` in training.
-        reason: why it failed, in one sentence; "" if done.
-        failed_epoch: 0-based; -1 if done.
-        key: the run's content key.
-        description: what the key is the hash of: protocol, method, resolved hyper-parameters, seed, prerequisites.
-        suite: name of the suite.
-        suite_title: one line for people.
-        method: registered name.
-        label: directory name of the row, `method` or `method-<hash>`.
-        role: `method`, or `teacher` for a run on the suite's teacher architecture.
-        changed: hyper-parameters that differ from the method's defaults.
-        card: the method's card, so that a board can be shown where the method is not installed.
-        seed: training seed.
-        class_names: by label.
-        train_counts: training images per class.
-        selected_epoch: 0-based epoch of the selected checkpoint.
-        history: one entry per epoch: learning rate, loss, per-class validation accuracies, what the method reports.
-        flags: raised by the evaluation, by name: numbers, booleans or text; see `fairbench.evaluation`.
-        warnings: sentences for people, raised anywhere on the way.
-        passes: image passes by network: forwards, input_backwards, weight_backwards, relative_cost of one pass.
-        cost: training cost of this run as a multiple of PGD-10 adversarial training in the same suite.
-        prerequisite_cost: the same for its hot start, which nobody can do without.
-        seconds: wall time by stage: training, pgd20, autoattack.
-        peak_memory: bytes.
-        checkpoints: SHA-256 by rule, `selected` and `last`.
-        versions: of fairbench, Python and the libraries.
-        source: commit of the working tree and whether it was dirty; "" outside one.
-        hardware: processor or accelerator.
-        device: `cpu` or `cuda`.
-        threads: of the CPU.
-    """
-
-    status: Literal["done", "failed"]
-    reason: str = ""
-    failed_epoch: int = -1
-    key: str
-    description: dict[str, Any]
-    suite: str
-    suite_title: str = ""
-    method: str
-    label: str
-    role: Literal["method", "teacher"] = "method"
-    changed: dict[str, Any] = field(default_factory=dict)
-    card: dict[str, Any] = field(default_factory=dict)
-    seed: int
-    class_names: list[str]
-    train_counts: list[int] = field(default_factory=list)
-    selected_epoch: int = -1
-    history: list[dict[str, Any]] = field(default_factory=list)
-    flags: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    passes: dict[str, dict[str, float]] = field(default_factory=dict)
-    cost: float = 0.0
-    prerequisite_cost: float = 0.0
-    seconds: dict[str, float] = field(default_factory=dict)
-    peak_memory: int = 0
-    checkpoints: dict[str, str] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-    source: str = ""
-    hardware: str = ""
-    device: str = ""
-    threads: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +72,8 @@ def write_outcomes(path: Path, outcomes: Outcomes) -> None:
         UserError: if the folder cannot be written or the disk is full.
     """
     _check_rows(outcomes, origin=str(path))
-    metadata = json.dumps({"schema": SCHEMA_VERSION, **asdict(outcomes.provenance)}, sort_keys=True, allow_nan=False)
     table = pa.Table.from_pandas(outcomes.rows, schema=SCHEMA, preserve_index=False)
-    table = table.replace_schema_metadata({METADATA_KEY: metadata.encode()})
+    table = table.replace_schema_metadata(to_metadata(outcomes.provenance))
     with atomic(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -162,9 +88,9 @@ def read_outcomes(path: Path) -> Outcomes:
         table = pq.read_table(path, partitioning=None)
     except (OSError, pa.ArrowException) as error:
         raise UserError(
-            f"{path} is not a readable parquet file ({_first_line(error)}); move it away and run again."
+            f"{path} is not a readable parquet file ({first_line(error)}); move it away and run again."
         ) from error
-    provenance = _provenance(path, table.schema.metadata)
+    provenance = from_metadata(table.schema.metadata, origin=str(path))
     if not table.schema.equals(SCHEMA, check_metadata=False):
         differing = sorted(_column_names(table.schema) ^ _column_names(SCHEMA))
         raise UserError(
@@ -185,9 +111,9 @@ def read_provenance(path: Path) -> Provenance:
         metadata = pq.read_schema(path).metadata
     except (OSError, pa.ArrowException) as error:
         raise UserError(
-            f"{path} is not a readable parquet file ({_first_line(error)}); move it away and run again."
+            f"{path} is not a readable parquet file ({first_line(error)}); move it away and run again."
         ) from error
-    return _provenance(path, metadata)
+    return from_metadata(metadata, origin=str(path))
 
 
 def result_files(results: Path) -> Iterator[Path]:
@@ -195,48 +121,8 @@ def result_files(results: Path) -> Iterator[Path]:
     yield from sorted(results.glob("*/*/seed*.parquet"))
 
 
-def _provenance(path: Path, metadata: dict[bytes, bytes] | None) -> Provenance:
-    if not metadata or METADATA_KEY not in metadata:
-        raise UserError(
-            f"{path} is a parquet file, but not one of fairbench: it has no {METADATA_KEY.decode()!r} metadata."
-        )
-    try:
-        values = json.loads(metadata[METADATA_KEY])
-        version = values.pop("schema")
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise UserError(f"{path} has unreadable {METADATA_KEY.decode()!r} metadata ({_first_line(error)}).") from error
-    if version != SCHEMA_VERSION:
-        raise UserError(
-            f"{path} has schema {version!r}; this fairbench reads {SCHEMA_VERSION}. Update fairbench to read it."
-        )
-    known = {f.name for f in fields(Provenance)}
-    required = {f.name for f in fields(Provenance) if f.default is MISSING and f.default_factory is MISSING}
-    if unexpected := sorted(set(values) - known) + sorted(required - set(values)):
-        raise UserError(
-            f"{path} has metadata that schema {SCHEMA_VERSION} does not allow or misses: {', '.join(unexpected)}."
-        )
-    hints = get_type_hints(Provenance)
-    if wrong := sorted(name for name, value in values.items() if not _has_type(value, hints[name])):
-        raise UserError(f"{path} has metadata of a wrong type: {', '.join(wrong)}.")
-    return Provenance(**values)
-
-
 def _column_names(schema: Any) -> set[str]:
     return {f"{column.name} {column.type}{'' if column.nullable else ' not null'}" for column in schema}
-
-
-def _has_type(value: Any, wanted: Any) -> bool:
-    """Whether a JSON value is what a field holds, its elements included; numbers must be finite."""
-    inner = get_args(wanted)
-    if wanted is float:
-        return type(value) in (int, float) and math.isfinite(value)
-    if get_origin(wanted) is Literal:
-        return value in inner
-    if get_origin(wanted) is list:
-        return isinstance(value, list) and all(_has_type(item, inner[0]) for item in value)
-    if get_origin(wanted) is dict:
-        return isinstance(value, dict) and all(_has_type(item, inner[1]) for item in value.values())
-    return wanted is Any or type(value) is wanted
 
 
 def _check_rows(outcomes: Outcomes, *, origin: str) -> None:
@@ -265,7 +151,3 @@ def _check_rows(outcomes: Outcomes, *, origin: str) -> None:
             )
     if stray := sorted(set(rows["broken_by"]) - set(BROKEN_BY)):
         raise UserError(f"{origin}: column 'broken_by' has {stray[0]!r}; allowed: {', '.join(map(repr, BROKEN_BY))}.")
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

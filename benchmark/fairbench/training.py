@@ -23,12 +23,12 @@ from fairbench.atomic import atomic
 from fairbench.checkpoint import file_sha256, save_weights
 from fairbench.data.batches import TrainingBatches, evaluation_batches
 from fairbench.data.dataset import Dataset
+from fairbench.environment import peak_memory
 from fairbench.errors import TrainingFailedError
 from fairbench.method import Batch, ClassStatistics, Method, Setup, Validation
 from fairbench.models import build_model
 from fairbench.passes import PGD_AT_UNITS, PassCounter
 from fairbench.progress import Progress, silent
-from fairbench.provenance import peak_memory
 from fairbench.run import Run
 from fairbench.schedule import learning_rate
 from fairbench.screening import class_accuracies

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from fairbench.class_means import ClassMeans
+from fairbench.hyperparameter import hyperparameter
 from fairbench.losses import cross_entropy
-from fairbench.method import Batch, Card, Method, Prerequisite, hyperparameter
+from fairbench.method import Batch, Card, Method, Prerequisite
 from fairbench.schedule import drops_from
 from fairbench_methods.distillation import soft_label_attack, soft_label_loss
 from fairbench_methods.measuring import measured_logits

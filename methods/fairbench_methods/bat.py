@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from fairbench.attacks import Attacked, pgd
+from fairbench.hyperparameter import hyperparameter
 from fairbench.losses import cross_entropy, kl_divergence
-from fairbench.method import Batch, Card, Method, hyperparameter
+from fairbench.method import Batch, Card, Method
 from fairbench_methods.measuring import measured_logits
 
 

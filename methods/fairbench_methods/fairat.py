@@ -9,8 +9,9 @@ from torch import Tensor
 
 from fairbench.attacks import pgd
 from fairbench.class_means import ClassMeans
+from fairbench.hyperparameter import hyperparameter
 from fairbench.losses import cross_entropy
-from fairbench.method import Batch, Card, Method, hyperparameter
+from fairbench.method import Batch, Card, Method
 from fairbench_methods.boundary_loss import boundary_attack, boundary_terms
 from fairbench_methods.measuring import measured_logits
 

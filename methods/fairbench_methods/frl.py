@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from fairbench.method import Batch, Card, Method, Prerequisite, Validation, hyperparameter
+from fairbench.hyperparameter import hyperparameter
+from fairbench.method import Batch, Card, Method, Prerequisite, Validation
 from fairbench.schedule import acts_from
 from fairbench.suite import Recipe
 from fairbench_methods.boundary_loss import boundary_attack, boundary_terms

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from fairbench.attacks import pgd
+from fairbench.hyperparameter import hyperparameter
 from fairbench.losses import cross_entropy
-from fairbench.method import Batch, Card, Method, Validation, hyperparameter
+from fairbench.method import Batch, Card, Method, Validation
 from fairbench.schedule import acts_from
 from fairbench_methods.measuring import measured_logits
 

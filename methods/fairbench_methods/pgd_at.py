@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fairbench.attacks import pgd
+from fairbench.hyperparameter import hyperparameter
 from fairbench.losses import cross_entropy
-from fairbench.method import Batch, Card, Method, hyperparameter
+from fairbench.method import Batch, Card, Method
 
 
 @dataclass(kw_only=True)

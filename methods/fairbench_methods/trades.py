@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fairbench.method import Batch, Card, Method, hyperparameter
+from fairbench.hyperparameter import hyperparameter
+from fairbench.method import Batch, Card, Method
 from fairbench_methods.boundary_loss import boundary_attack, boundary_terms
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fairbench.provenance import Provenance
 from fairbench.run import Run
-from fairbench.store import Outcomes, Provenance, write_outcomes
+from fairbench.store import Outcomes, write_outcomes
 
 SHORT = """
 title = "digits, three epochs"

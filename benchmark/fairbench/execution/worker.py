@@ -22,15 +22,16 @@ from fairbench.atomic import atomic
 from fairbench.checkpoint import load_weights
 from fairbench.data.dataset import Dataset
 from fairbench.data.loading import load_dataset
+from fairbench.environment import hardware, peak_memory, source, versions
 from fairbench.errors import TrainingFailedError, UserError
 from fairbench.evaluation import evaluate
 from fairbench.execution.task import Ended, Ending, Task
 from fairbench.method import Method
 from fairbench.plan import State, is_trained, run_lock, standing
 from fairbench.progress import Progress
-from fairbench.provenance import hardware, peak_memory, source, versions
+from fairbench.provenance import Provenance
 from fairbench.run import Run, plain
-from fairbench.store import Outcomes, Provenance, no_rows, write_outcomes
+from fairbench.store import Outcomes, no_rows, write_outcomes
 from fairbench.training import Trained, model_of, read_trained, train
 
 PATIENCE = 2.0
