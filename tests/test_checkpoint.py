@@ -1,5 +1,7 @@
 """Weights and states on disk."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,32 @@ def test_another_architecture_is_refused_by_its_first_keys(model: nn.Module, tmp
     save_weights(tmp_path / "w.safetensors", wider.state_dict())
     with pytest.raises(UserError, match=r"3\.(weight|bias) has shape .*, the model wants"):
         load_weights(tmp_path / "w.safetensors", model)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files, as a full disk does")
+def test_a_full_disk_is_one_message_and_keeps_the_old_file(model: nn.Module, tmp_path: Path) -> None:
+    """Neither weights nor states leave half a file; what was there before still is."""
+    path = tmp_path / "w.safetensors"
+    save_weights(path, model.state_dict())
+    before = path.read_bytes()
+    code = f"""
+import resource, signal, torch
+from pathlib import Path
+from fairbench.checkpoint import save_state, save_weights
+from fairbench.errors import UserError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+for save in (save_weights, save_state):
+    try:
+        save(Path({str(path)!r}), {{"weight": torch.rand(1000)}})
+    except UserError as error:
+        assert "Cannot write" in str(error) and "too large" in str(error), error
+    else:
+        raise AssertionError("it was written")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 class _Evil:

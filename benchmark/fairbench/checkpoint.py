@@ -4,13 +4,15 @@ Neither format can run code when it is loaded, so a checkpoint from a stranger i
 """
 
 import hashlib
+import io
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
 from fairbench.atomic import atomic
@@ -19,9 +21,9 @@ from fairbench.errors import UserError, first_line
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
     """Write a state dict atomically; equal weights give equal bytes."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    content = serialised({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
     with atomic(path) as temporary:
-        save_file(plain, temporary)
+        temporary.write_bytes(content)  # ours to write, so that a full disk is an OSError with its name
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
@@ -49,8 +51,10 @@ def load_weights(path: Path, model: nn.Module) -> None:
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write a training state (tensors and plain values) atomically."""
+    content = io.BytesIO()
+    torch.save(state, content)
     with atomic(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_state(path: Path) -> dict[str, Any]:
