@@ -47,5 +47,8 @@ def _single(board: Board, row: Row, run: Run) -> list[str]:
 
 
 def _caption(board: Board) -> str:
-    reasons = [f"{row.label}: {row.reason}" for row in board.unranked]
+    labels: dict[str, list[str]] = {}
+    for row in board.unranked:
+        labels.setdefault(row.reason, []).append(row.label)
+    reasons = [f"{reason}: {', '.join(of)}" for reason, of in labels.items()]
     return escape("\n".join(["Percent, mean over seeds; upper bounds on true robustness.", *reasons]))
