@@ -51,8 +51,8 @@ class ABSLD(Method):
   year = {2024}
 }""",
         family="distillation",
-        notes="Needs a robust teacher, trained by TRADES in the same suite. RSLAD's factor 1/10 acts like a learning rate "
-        "ten times smaller, so that a short training leaves it undertrained.",
+        notes="Needs a robust teacher, trained by TRADES in the same suite. RSLAD's factor 1/10 acts like a ten times "
+        "smaller learning rate, so that a short training leaves it undertrained.",
     )
 
     temperature_mode: str = hyperparameter(
