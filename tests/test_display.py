@@ -21,7 +21,7 @@ def task() -> Task:
 
 
 def test_every_stage_has_its_share() -> None:
-    assert set(STAGES) == {"training", "pgd20", *ATTACKS}
+    assert set(STAGES) == {"training", "pgd20", "pgd20 last", *ATTACKS}
     assert sum(STAGES.values()) == pytest.approx(1.0)
 
 

@@ -167,7 +167,6 @@ def test_a_sound_model_raises_nothing(run: Run) -> None:
     found = run()
     assert found.warnings == []
     assert {name: found.flags[name] for name in QUIET} == QUIET
-    assert found.flags["tf32"] is False
     assert found.flags["order_violations"] == []
     assert found.flags["unverified_breaks"] == 0
     rows = found.rows

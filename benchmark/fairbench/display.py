@@ -9,7 +9,15 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from fairbench.execution.task import Advanced, Ended, Ending, Task
 
-STAGES = {"training": 0.5, "pgd20": 0.02, "apgd-ce": 0.05, "apgd-t": 0.12, "fab-t": 0.17, "square": 0.14}
+STAGES = {
+    "training": 0.5,
+    "pgd20": 0.01,
+    "pgd20 last": 0.01,
+    "apgd-ce": 0.05,
+    "apgd-t": 0.12,
+    "fab-t": 0.17,
+    "square": 0.14,
+}
 """Rough shares of a run's time, for the ETA alone."""
 
 QUIET_SECONDS = 30.0
@@ -63,7 +71,8 @@ class Display:
         self._titles[key] = task.run.title
         self._shares[key] = 0.0
         self._spoken[key] = time.monotonic()
-        self._bars[key] = self._progress.add_task(f"{task.run.title}: starting", total=1.0)
+        if key not in self._bars:  # a task that found its run busy starts again
+            self._bars[key] = self._progress.add_task(f"{task.run.title}: starting", total=1.0)
 
     def advanced(self, event: Advanced) -> None:
         """A task went on."""
@@ -106,4 +115,4 @@ def _share(event: Advanced) -> float:
         if stage == event.stage:
             return before + weight * done
         before += weight
-    return before
+    return 0.0

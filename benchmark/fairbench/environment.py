@@ -24,7 +24,8 @@ def versions() -> dict[str, str]:
 def source() -> str:
     """Commit of the working tree that fairbench runs from, with `+dirty` if it was changed; "" outside one."""
     folder = Path(__file__).resolve().parent
-    commit = _git(folder, "rev-parse", "HEAD")
+    tracked = _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)
+    commit = _git(folder, "rev-parse", "HEAD") if tracked else ""
     return commit + ("+dirty" if commit and _git(folder, "status", "--porcelain", "--", ".") else "")
 
 

@@ -1,7 +1,7 @@
 """Errors that a user can act on: what was given, what is allowed, what to do next."""
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,12 +17,18 @@ class TrainingFailedError(RuntimeError):
     Args:
         reason: what happened, in one sentence.
         epoch: 0-based epoch in which it happened.
+
+    Attributes:
+        history: of the epochs before, which the trainer adds; it often explains the failure.
+        seconds: wall time spent.
     """
 
     def __init__(self, reason: str, *, epoch: int) -> None:
         super().__init__(f"{reason} (epoch {epoch + 1})")
         self.reason = reason
         self.epoch = epoch
+        self.history: list[dict[str, Any]] = []
+        self.seconds = 0.0
 
 
 def unknown(kind: str, given: str, allowed: "Iterable[str]", *, advice: str = "") -> UserError:

@@ -34,7 +34,7 @@ class Evaluated:
     Attributes:
         rows: the columns of `fairbench.store.SCHEMA`, in their types, one row per image.
         flags: signs of distrust, plain values: `randomised`, `probability_outputs`, `grad_at_inference`,
-            `train_mode_modules`, `tf32`; `zero_gradient_share` among correctly classified images; `nonfinite` images;
+            `train_mode_modules`; `zero_gradient_share` among correctly classified images; `nonfinite` images;
             with AutoAttack also `unverified_breaks`, `square_gain_pp` and `pgd_aa_gap_pp` in points of accuracy, and
             `order_violations`, the classes of which AutoAttack leaves more images robust than PGD-20.
         warnings: the flags that matter, as sentences.

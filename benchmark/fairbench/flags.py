@@ -34,14 +34,12 @@ class Behaviour:
         probability_outputs: every row lies in [0, 1] and sums to 1.
         grad_at_inference: it records gradients while it predicts, as defences that optimise at inference do.
         train_mode_modules: modules that are in train mode in spite of `eval()`.
-        tf32: products were rounded to TF32.
     """
 
     randomised: bool
     probability_outputs: bool
     grad_at_inference: bool
     train_mode_modules: list[str]
-    tf32: bool
 
 
 def behaviour(model: nn.Module, images: Tensor, *, classes: int, batch_size: int, seed: int) -> Behaviour:
@@ -72,13 +70,11 @@ def behaviour(model: nn.Module, images: Tensor, *, classes: int, batch_size: int
             summing = ((first.sum(dim=1) - 1).abs() < 1e-5).all()
             probabilities = probabilities and bool(summing & (first > -1e-5).all() & (first < 1 + 1e-5).all())
         training = [name or type(model).__name__ for name, module in model.named_modules() if module.training]
-        tf32 = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
     return Behaviour(
         randomised=randomised,
         probability_outputs=probabilities,
         grad_at_inference=recorded,
         train_mode_modules=training,
-        tf32=tf32,
     )
 
 

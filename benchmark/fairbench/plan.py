@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from fairbench.errors import UserError
 from fairbench.hyperparameter import Parameter
-from fairbench.method import Method, Prerequisite
+from fairbench.method import Method
 from fairbench.provenance import Provenance
 from fairbench.run import Run, changed_parameters
 from fairbench.store import read_provenance
@@ -83,7 +83,9 @@ def make_plan(
         for need in method.prerequisites():
             first_seed = suite.seeds[0] if need.role == "teacher" else seed
             made = create(need.method, dict(need.parameters))
-            needed.append((need.role, resolve(need.method, made, first_seed, teacher=_is_teacher(need))))
+            needed.append(
+                (need.role, resolve(need.method, made, first_seed, teacher=teacher or need.role == "teacher"))
+            )
         return Run(
             suite=suite.teaching() if taught else suite,
             method=name,
@@ -103,10 +105,6 @@ def make_plan(
     for run in runs:
         add(run)
     return list(planned.values())
-
-
-def _is_teacher(need: Prerequisite) -> bool:
-    return need.role == "teacher"
 
 
 def standing(  # noqa: PLR0911  one state after the other

@@ -5,7 +5,7 @@ failed with that reason, all others go on.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -52,10 +52,14 @@ def needed_tasks(found: Iterable[Standing], where: Where, *, rerun: Rerun) -> li
     for one in known.values():
         if _repeated(one, rerun):
             tasks[one.run.key] = _task(one.run, where, fresh=True)
-        elif one.state in (State.NOT_RUN, State.INTERRUPTED, State.RUNNING) or _crashed(one, where):
+        elif (
+            one.state in (State.NOT_RUN, State.INTERRUPTED, State.RUNNING)
+            or _crashed(one, where)
+            or (one.state is State.UNREADABLE and rerun == "failed")
+        ):
             tasks[one.run.key] = _task(one.run, where)
-    for key in list(tasks):
-        if not known[key].trained or tasks[key].fresh:
+    for key in reversed(known):  # dependants before what they need, so that needs of needs are found
+        if key in tasks and (tasks[key].fresh or not known[key].trained):
             for _, run in known[key].run.prerequisites:
                 if run.key not in tasks and not known[run.key].trained and known[run.key].state is State.DONE:
                     tasks[run.key] = replace(_task(run, where), evaluate=False)
@@ -65,7 +69,7 @@ def needed_tasks(found: Iterable[Standing], where: Where, *, rerun: Rerun) -> li
 def _repeated(one: Standing, rerun: Rerun) -> bool:
     if rerun == "always":
         return one.state is not State.RUNNING
-    return rerun == "failed" and one.state in (State.FAILED, State.UNREADABLE)
+    return rerun == "failed" and one.state is State.FAILED
 
 
 def _crashed(one: Standing, where: Where) -> bool:
@@ -105,8 +109,14 @@ class Runner:
         self._executor = executor
         self._started, self._advanced, self._ended = started, advanced, ended
 
-    def run(self, tasks: Iterable[Task]) -> dict[str, Ended]:
-        """Compute all tasks; how each one ended, by key. Ctrl-C cancels the executor and is raised again."""
+    def run(self, tasks: Iterable[Task], *, reasons: Mapping[str, str] | None = None) -> dict[str, Ended]:
+        """Compute all tasks; how each one ended, by key. Ctrl-C cancels the executor and is raised again.
+
+        Args:
+            tasks: in order; prerequisites may come in any place.
+            reasons: why runs that are no task have no weights, by key.
+        """
+        self._reasons = reasons or {}
         waiting = {task.run.key: task for task in tasks}
         running: dict[str, Task] = {}
         endings: dict[str, Ended] = {}
@@ -123,7 +133,7 @@ class Runner:
                         continue
                     task = running.pop(event.key)
                     if event.ending is Ending.BUSY:  # somebody else's run: look again until it is done
-                        waiting[event.key] = task
+                        waiting[event.key] = replace(task, fresh=False)  # what they compute now is fresh enough
                         not_before[event.key] = time.monotonic() + BUSY_SECONDS
                         continue
                     endings[event.key] = event
@@ -145,17 +155,25 @@ class Runner:
         for key, task in list(waiting.items()):
             if len(ready) == self._executor.idle:
                 break
-            missing = [run for _, run in task.run.prerequisites if _lacks(run, task, waiting | running)]
+            missing = [run for run in _needs(task) if _lacks(run, task, waiting | running)]
             pending = [run for run in missing if run.key in waiting or run.key in running]
             if missing and not pending:
                 failed = missing[0]
-                reason = endings[failed.key].reason if failed.key in endings else "it was not run"
-                ended = Ended(key=key, ending=Ending.FAILED, reason=f"it needs {failed.title}, which failed: {reason}")
+                known = endings[failed.key].reason if failed.key in endings else self._reasons.get(failed.key)
+                reason = f"it needs {failed.title}, which has no weights: {known or 'it was not run'}"
+                ended = Ended(key=key, ending=Ending.FAILED, reason=reason)
                 endings[key] = ended
                 self._ended(waiting.pop(key), ended)
             elif not missing and time.monotonic() >= not_before.get(key, 0.0):
                 ready.append(task)
         return ready
+
+
+def _needs(task: Task) -> list[Run]:
+    """Whose weights a task reads: nobody's if it is trained and only lacks its evaluation."""
+    if is_trained(task.run.work_folder(task.work_dir)) and not task.fresh:
+        return []
+    return [run for _, run in task.run.prerequisites]
 
 
 def _lacks(run: Run, task: Task, pending: dict[str, Task]) -> bool:

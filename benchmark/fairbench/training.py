@@ -45,6 +45,7 @@ class Trained:
         history: one entry per epoch.
         passes: by network, with the cost of one of its passes relative to the trained network's.
         cost: multiple of PGD-10 adversarial training in the same suite.
+        prerequisite_cost: the same for the hot start.
         seconds: wall time, summed over interruptions.
         peak_memory: bytes.
         checkpoints: SHA-256 by rule.
@@ -54,6 +55,7 @@ class Trained:
     history: list[dict[str, Any]]
     passes: dict[str, dict[str, float]]
     cost: float
+    prerequisite_cost: float
     seconds: float
     peak_memory: int
     checkpoints: dict[str, str]
@@ -86,6 +88,7 @@ def train(
     folder: Path,
     device: torch.device,
     prerequisites: Mapping[str, nn.Module] | None = None,
+    prerequisite_cost: float = 0.0,
     progress: Progress = silent,
 ) -> Trained:
     """Train a run to the end, from wherever its folder says it is.
@@ -97,6 +100,7 @@ def train(
         folder: holds `state.pt` on the way, `selected.safetensors`, `last.safetensors` and `training.json` at the end.
         device: where to train.
         prerequisites: trained networks by role; a hot start gives the first weights.
+        prerequisite_cost: training cost of the hot start, for the summary.
         progress: told after every step.
 
     Raises:
@@ -104,7 +108,12 @@ def train(
         UserError: if the folder cannot be written, or holds a state that is not one.
     """
     training = _Training(run, method, dataset, folder=folder, device=device, prerequisites=prerequisites or {})
-    return training.finish(progress)
+    try:
+        training.finish(progress)
+        return training.summarise(prerequisite_cost=prerequisite_cost)
+    except TrainingFailedError as error:
+        error.history, error.seconds = training.state.history, training.state.seconds
+        raise
 
 
 class _Training:
@@ -148,8 +157,8 @@ class _Training:
             device=device,
         )
 
-    def finish(self, progress: Progress) -> Trained:
-        """Every epoch that is missing, then the summary."""
+    def finish(self, progress: Progress) -> None:
+        """Every epoch that is missing."""
         state, steps = self.state, self.run.recipe.epochs * len(self.batches)
         self.method.start()
         state.resume(self.folder / "state.pt")
@@ -164,7 +173,6 @@ class _Training:
             state.peak_memory = max(state.peak_memory, peak_memory(state.device))
             state.epoch += 1
             state.save(self.folder / "state.pt")
-        return self._summary()
 
     def _train_epoch(self, stepped: Callable[[], None]) -> float | None:
         """Train on every image once; the mean loss of the steps that had one."""
@@ -185,6 +193,10 @@ class _Training:
             state.optimiser.step()
             losses.append(loss.detach())
 
+        # Without the cache of cast weights: a method that moves the weights between two forwards would not be seen.
+        bf16 = torch.autocast(
+            state.device.type, torch.bfloat16, enabled=recipe.precision == "bf16", cache_enabled=False
+        )
         with ExitStack() as counters:
             self._count(counters)
             self.method.begin_epoch(
@@ -194,7 +206,7 @@ class _Training:
                 for group in state.optimiser.param_groups:
                     group["lr"] = learning_rate(recipe, step=state.step, steps_per_epoch=len(self.batches))
                 self.model.train()
-                with torch.autocast(state.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+                with bf16:
                     self.method.step(batch, update)
                 state.step += 1
                 stepped()
@@ -215,12 +227,10 @@ class _Training:
             deployed, judged = self.averaged, None
         judged = judged or self._judge(deployed)
         score = float(judged.robust.nanmean() + judged.robust[judged.counts > 0].min())
-        if score > state.selection.score:
-            single = bool((judged.clean == 1).sum() == 1 and judged.clean.nansum() == 1 and len(judged.clean) > 1)
+        single = bool((judged.clean == 1).sum() == 1 and judged.clean.nansum() == 1)
+        if (not single, score) > (not state.selection.single_class, state.selection.score):
             state.selection = Selection(epoch=state.epoch, score=score, single_class=single)
-            save_weights(self.folder / "selected.safetensors", deployed.state_dict())
-        if state.epoch + 1 == self.run.recipe.epochs:
-            save_weights(self.folder / "last.safetensors", deployed.state_dict())
+            state.selected = {name: tensor.detach().cpu().clone() for name, tensor in deployed.state_dict().items()}
         state.history.append(
             {
                 "epoch": state.epoch,
@@ -257,11 +267,14 @@ class _Training:
         for name, network in {"model": self.model, **self.others}.items():
             counters.enter_context(PassCounter(network, self.state.passes[name]))
 
-    def _summary(self) -> Trained:
-        """What remains of the state; the file is written last and says that training is over."""
+    def summarise(self, *, prerequisite_cost: float) -> Trained:
+        """Write what remains of the state: both checkpoints, then the summary, which says that training is over."""
         state = self.state
         if state.selection.single_class:
             raise TrainingFailedError("the model predicts a single class", epoch=state.selection.epoch)
+        last = state.average.weights or self.model.state_dict()
+        save_weights(self.folder / "selected.safetensors", state.selected)
+        save_weights(self.folder / "last.safetensors", last)
         image = self.train_split.images[:1].float() / 255
         multiply_adds = {name: _multiply_adds(net, image) for name, net in {"model": self.model, **self.others}.items()}
         relative = {name: count / multiply_adds["model"] for name, count in multiply_adds.items()}
@@ -271,6 +284,7 @@ class _Training:
             history=state.history,
             passes={name: {**asdict(passes), "relative_cost": relative[name]} for name, passes in state.passes.items()},
             cost=units / (PGD_AT_UNITS * len(self.train_split.labels) * self.run.suite.recipe.epochs),
+            prerequisite_cost=prerequisite_cost,
             seconds=state.seconds,
             peak_memory=state.peak_memory,
             checkpoints={rule: file_sha256(self.folder / f"{rule}.safetensors") for rule in ("selected", "last")},

@@ -28,12 +28,13 @@ class Selection:
     Attributes:
         epoch: 0-based; -1 before the first.
         score: average plus worst robust accuracy on the validation split.
-        single_class: whether that model predicts one class for every image.
+        single_class: whether that model predicts one class for every image; such an epoch is taken only while there is
+            no other.
     """
 
     epoch: int = -1
     score: float = -1.0
-    single_class: bool = False
+    single_class: bool = True
 
 
 class TrainingState:
@@ -67,6 +68,7 @@ class TrainingState:
         self.step = 0  # completed steps
         self.history: list[dict[str, Any]] = []
         self.selection = Selection()
+        self.selected: dict[str, Tensor] = {}  # weights of the selected epoch, on the CPU
         self.statistics: ClassStatistics | None = None  # of the model as it is, where the method steers by it
         self.seconds = 0.0
         self.peak_memory = 0
@@ -88,6 +90,7 @@ class TrainingState:
                 "epoch": self.epoch,
                 "step": self.step,
                 "history": self.history,
+                "selected": self.selected,
                 "selection": [self.selection.epoch, self.selection.score, self.selection.single_class],
                 "statistics": None if found is None else [found.counts, found.clean, found.robust],
                 "seconds": self.seconds,
@@ -120,10 +123,11 @@ class TrainingState:
         for name, (forwards, inputs, weights) in state["passes"].items():
             self.passes[name] = Passes(forwards=forwards, input_backwards=inputs, weight_backwards=weights)
         self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
+        self.selected = state["selected"]
         epoch, score, single_class = state["selection"]
         self.selection = Selection(epoch=epoch, score=score, single_class=single_class)
         if state["statistics"] is not None:
-            counts, clean, robust = state["statistics"]
+            counts, clean, robust = (tensor.to(self.device) for tensor in state["statistics"])
             self.statistics = ClassStatistics(counts=counts, clean=clean, robust=robust)
         self.seconds, self.peak_memory = state["seconds"], state["peak_memory"]
 

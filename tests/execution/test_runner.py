@@ -93,7 +93,7 @@ def test_a_failed_prerequisite_fails_its_dependants_only(runs: list[Run], where:
     endings = _execute(executor, _tasks(runs, where))
     broken = {run.title: endings[run.key].reason for run in runs if endings[run.key].ending is Ending.FAILED}
     assert set(broken) == {"trades, seed 1", "frl, seed 1"}
-    assert broken["frl, seed 1"] == "it needs trades, seed 1, which failed: the loss became nan"
+    assert broken["frl, seed 1"] == "it needs trades, seed 1, which has no weights: the loss became nan"
     assert "frl, seed 1" not in executor.submitted
 
 

@@ -59,37 +59,56 @@ def _locked(task: Task, folder: Path, progress: Progress) -> Ended:
     _sweep(task, folder)
     if task.fresh:
         _forget(folder)
+        run.result_file(task.results).unlink(missing_ok=True)
     elif _finished(task):
         return Ended(key=run.key, ending=Ending.DONE)
     (folder / "failure.json").unlink(missing_ok=True)
     try:
         _compute(task, folder, progress)
     except TrainingFailedError as error:
+        if not task.evaluate:
+            _remember_failure(folder, str(error))
         return Ended(key=run.key, ending=Ending.FAILED, reason=str(error))
     except Exception as error:  # noqa: BLE001  the border of a run: its problem must not stop the others
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         traceback.print_exc()
-        with contextlib.suppress(UserError), atomic(folder / "failure.json") as temporary:
-            temporary.write_text(json.dumps({"reason": reason}), encoding="utf-8")
+        _remember_failure(folder, reason)
         where = "" if isinstance(error, UserError) else f" (details in {folder / 'log.txt'})"
         return Ended(key=run.key, ending=Ending.FAILED, reason=reason + where)
     return Ended(key=run.key, ending=Ending.DONE)
 
 
+def _remember_failure(folder: Path, reason: str) -> None:
+    """For `status`; a full disk must not hide the reason from the runner."""
+    with contextlib.suppress(UserError), atomic(folder / "failure.json") as temporary:
+        temporary.write_text(json.dumps({"reason": reason}), encoding="utf-8")
+
+
 def _compute(task: Task, folder: Path, progress: Progress) -> None:
     run, device = task.run, torch.device(task.device)
-    if device.type == "cpu":
-        torch.set_num_threads(1)  # runs are what is parallel; sums do not depend on the number of jobs
+    torch.set_num_threads(1)  # runs are what is parallel; sums do not depend on the number of jobs
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32; who wants speed says bf16
     dataset = load_dataset(run.suite.dataset, folder=run.suite.folder, data_dir=task.data_dir)
     method = methods.create(run.method, dict(run.changed), plugins=task.plugins)
     result = run.result_file(task.results)
     if not is_trained(folder):
         try:
             prerequisites = {role: _trained_model(task, needed, dataset) for role, needed in run.prerequisites}
-            train(run, method, dataset, folder=folder, device=device, prerequisites=prerequisites, progress=progress)
+            train(
+                run,
+                method,
+                dataset,
+                folder=folder,
+                device=device,
+                prerequisites=prerequisites,
+                prerequisite_cost=_prerequisite_cost(task),
+                progress=progress,
+            )
         except TrainingFailedError as error:
-            provenance = _provenance(task, method, dataset, reason=error.reason, failed_epoch=error.epoch)
-            write_outcomes(result, Outcomes(rows=no_rows(), provenance=provenance))
+            if task.evaluate:  # outcomes that came from elsewhere are not ours to replace
+                provenance = _provenance(task, method, dataset, failure=error)
+                write_outcomes(result, Outcomes(rows=no_rows(), provenance=provenance))
             raise
     if not task.evaluate:
         return
@@ -126,18 +145,17 @@ def _provenance(
     dataset: Dataset,
     *,
     trained: Trained | None = None,
-    reason: str = "",
-    failed_epoch: int = -1,
+    failure: TrainingFailedError | None = None,
     flags: Mapping[str, object] | None = None,
     warnings: list[str] | None = None,
     seconds: dict[str, float] | None = None,
 ) -> Provenance:
     run, device = task.run, torch.device(task.device)
-    hot_start = [needed.work_folder(task.work_dir) for role, needed in run.prerequisites if role == "hot start"]
+    history, spent = (failure.history, {"training": failure.seconds}) if failure else ([], {})
     return Provenance(
         status="done" if trained else "failed",
-        reason=reason,
-        failed_epoch=failed_epoch,
+        reason=failure.reason if failure else "",
+        failed_epoch=failure.epoch if failure else -1,
         key=run.key,
         description=run.description(),
         suite=run.suite.name,
@@ -151,21 +169,27 @@ def _provenance(
         class_names=list(dataset.class_names),
         train_counts=torch.bincount(dataset.train.labels, minlength=dataset.classes).tolist(),
         selected_epoch=trained.selected_epoch if trained else -1,
-        history=trained.history if trained else [],
+        history=trained.history if trained else history,
         flags=dict(flags or {}),
         warnings=warnings or [],
         passes=trained.passes if trained else {},
         cost=trained.cost if trained else 0.0,
-        prerequisite_cost=sum(read_trained(folder).cost for folder in hot_start) if trained else 0.0,
-        seconds=seconds or {},
+        prerequisite_cost=trained.prerequisite_cost if trained else 0.0,
+        seconds=seconds or spent,
         peak_memory=max(trained.peak_memory if trained else 0, peak_memory(device)),
         checkpoints=trained.checkpoints if trained else {},
         versions=versions(),
         source=source(),
         hardware=hardware(device),
-        device=str(device),
+        device=device.type,
         threads=torch.get_num_threads(),
     )
+
+
+def _prerequisite_cost(task: Task) -> float:
+    """What the hot start cost, its own included."""
+    folders = [needed.work_folder(task.work_dir) for role, needed in task.run.prerequisites if role == "hot start"]
+    return sum(found.cost + found.prerequisite_cost for found in map(read_trained, folders))
 
 
 def _trained_model(task: Task, needed: Run, dataset: Dataset) -> nn.Module:
