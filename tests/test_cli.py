@@ -108,6 +108,8 @@ pgd_step = 0.03
         (("--suite", "broken.toml"), ("broken.toml is not valid TOML",)),
         (("--suite", "field.toml"), ("Unknown field 'recipe.epoch'", "Did you mean 'recipe.epochs'?")),
         (("--suite", "epsilon.toml"), ("threat.epsilon = '8/256' is not a fraction of 255",)),
+        (("--suite", "model.toml"), ("Unknown model 'digits-cn'", "Did you mean 'digits-cnn'?")),
+        (("--seed", "-1"), ("-1 is not in the range",)),
         (("--method", "trades", "--set", "beta=high"), ("TRADES: beta='high' is not a number",)),
         (("--method", "trades", "--set", "betta=3"), ("Unknown hyper-parameter of TRADES 'betta'", "'beta'")),
         (("--method", "trades", "--set", "beta"), ("write --set FIELD=VALUE",)),
@@ -125,6 +127,7 @@ def test_bad_input_is_one_clear_message(
     (tmp_path / "broken.toml").write_text("epochs = = 3")
     (tmp_path / "field.toml").write_text(SUITE.replace("epochs = 1", "epoch = 1"))
     (tmp_path / "epsilon.toml").write_text(SUITE.replace("epsilon = 0.15", 'epsilon = "8/256"'))
+    (tmp_path / "model.toml").write_text(SUITE.replace("digits-cnn", "digits-cn"))
     (tmp_path / "raises.py").write_text("x = 1 / 0")
     (tmp_path / "empty.py").write_text("x = 1")
     files = set(tmp_path.iterdir())
@@ -167,7 +170,7 @@ def test_bad_data_are_refused_before_anything_is_trained(
     assert done.exit_code == 2, done.output
     assert "mine.npz" in done.output
     assert fragment in done.output
-    assert not (tmp_path / "runs").exists()
+    assert not list(tmp_path.glob("runs/*/*"))
 
 
 def test_a_truncated_result_is_named_and_left_alone(cli: Cli, tmp_path: Path) -> None:
@@ -183,6 +186,16 @@ def test_a_truncated_result_is_named_and_left_alone(cli: Cli, tmp_path: Path) ->
     report = cli("report")
     assert report.exit_code == 1
     assert "Left out:" in report.output
+
+
+def test_a_report_of_a_folder_that_is_not_there_keeps_the_page(cli: Cli, tmp_path: Path) -> None:
+    """A typo must not replace a good page by an empty one."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/index.html").write_text("a good page")
+    done = cli("report", "--results", "resutls")
+    assert done.exit_code == 2
+    assert "There is no folder resutls" in done.output
+    assert (tmp_path / "site/index.html").read_text() == "a good page"
 
 
 def test_a_checkpoint_that_is_none_fails_its_run_only(cli: Cli, tmp_path: Path) -> None:
@@ -217,8 +230,8 @@ def test_a_read_only_folder_is_one_message(cli: Cli, tmp_path: Path, option: str
     suite = tmp_path / "mine.toml"
     suite.write_text(SUITE.replace('name = "mine"\nfile = "mine.npz"', 'name = "digits"'))
     done = cli("run-all", "--suite", suite, "--method", "pgd-at", "--seed", "0", option, "/sys/fairbench")
-    assert done.exit_code == 1, done.output
-    assert "Cannot write /sys/fairbench" in done.output
+    assert done.exit_code == 2, done.output
+    assert done.output.count("Cannot write /sys/fairbench") == 1
     assert "Traceback" not in done.output
 
 

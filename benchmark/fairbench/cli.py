@@ -12,6 +12,10 @@ from fairbench.errors import UserError
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as the shell has it."""
+
+
 class _Refused(click.ClickException):
     exit_code = 2  # as for any other wrong usage
 
@@ -24,6 +28,9 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             raise _Refused(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted before anything was computed.", err=True)
+            raise SystemExit(INTERRUPTED) from None
 
 
 def _folder(option: str, default: str, about: str) -> Callable[[_F], _F]:
@@ -40,7 +47,14 @@ def _selection(command: _F) -> _F:
                 "--suite", default="digits", show_default=True, metavar="NAME|FILE", help="Protocol to follow."
             ),
             click.option("--method", "methods", multiple=True, metavar="NAME", help="Only this method (repeatable)."),
-            click.option("--seed", "seeds", type=int, multiple=True, metavar="N", help="Only this seed (repeatable)."),
+            click.option(
+                "--seed",
+                "seeds",
+                type=click.IntRange(0, 2**31 - 1),
+                multiple=True,
+                metavar="N",
+                help="Only this seed (repeatable).",
+            ),
             click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a hyper-parameter."),
             click.option(
                 "--plugin", "plugins", type=plugin, multiple=True, metavar="FILE", help="A file with methods."

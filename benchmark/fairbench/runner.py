@@ -38,8 +38,16 @@ class Where:
 
 
 def standings(plan: Iterable[Run], where: Where) -> list[Standing]:
-    """The state of every run of a plan."""
-    return [standing(run, results=where.results, work_dir=where.work_dir) for run in plan]
+    """The state of every run of a plan; what waits for a failed prerequisite says so."""
+    found: dict[str, Standing] = {}
+    for run in plan:
+        one = standing(run, results=where.results, work_dir=where.work_dir)
+        for _, needed in run.prerequisites:
+            other = found[needed.key]
+            if one.state is State.NOT_RUN and other.state is State.FAILED and not other.trained:
+                one = replace(one, reason=f"it needs {needed.title}, which failed: {other.reason}")
+        found[run.key] = one
+    return list(found.values())
 
 
 def needed_tasks(found: Iterable[Standing], where: Where, *, rerun: Rerun) -> list[Task]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -155,6 +156,62 @@ class Raises(Method):
     assert "raises, seed 0" in again.stdout
     repeated = fairbench(*run, "--method", "diverges", "--rerun", "failed")
     assert "[1/1] diverges, seed 0: failed" in repeated.stdout
+
+
+def test_a_failed_repetition_does_not_replace_a_good_result(fairbench: Command, tmp_path: Path) -> None:
+    """The hot start's outcome exists, its weights do not; training them again fails: the outcome stays."""
+    source = """
+import os
+from dataclasses import dataclass
+from fairbench import Card, Method, Prerequisite
+from fairbench.losses import cross_entropy
+CARD = Card(title="D", authors="A", venue="V", year=2026, link="https://example.org", bibtex="@misc{a}")
+
+@dataclass(kw_only=True)
+class First(Method):
+    "Clean training, unless told to break."
+    card = CARD
+    def loss(self, batch):
+        value = cross_entropy(self.model(batch.images), batch.labels).mean()
+        return value * (float("nan") if os.environ.get("BREAK") else 1)
+
+@dataclass(kw_only=True)
+class Second(Method):
+    "Starts from the first."
+    card = CARD
+    def prerequisites(self):
+        return (Prerequisite(role="hot start", method="first"),)
+    def loss(self, batch):
+        return cross_entropy(self.model(batch.images), batch.labels).mean()
+"""
+    (tmp_path / "mine.py").write_text(source)
+    run = ("run-all", "--suite", "short.toml", "--seed", "0", "--plugin", "mine.py")
+    assert fairbench(*run, "--method", "first").returncode == 0
+    result = tmp_path / "results/short/first/seed0.parquet"
+    before = result.read_bytes()
+    shutil.rmtree(tmp_path / "runs")
+    (tmp_path / "mine.py").write_text(source.replace('os.environ.get("BREAK")', "True"))
+    broken = fairbench(*run, "--method", "second")
+    assert broken.returncode == 1
+    assert "second, seed 0: failed" in broken.stdout
+    assert "the loss became nan" in broken.stdout
+    assert result.read_bytes() == before
+
+
+def test_an_interrupted_repetition_is_resumed_without_being_asked(
+    fairbench: Command, start: Start, tmp_path: Path
+) -> None:
+    """Once --rerun always has begun a run, its old outcome no longer says that nothing is to do."""
+    only = ("run-all", "--suite", "short.toml", "--method", "pgd-at", "--seed", "0")
+    assert fairbench(*only).returncode == 0
+    before = _verdicts(tmp_path / "results")
+    process = start(*only, "--rerun", "always")
+    _wait_for(lambda: any(tmp_path.glob("runs/short/*/*/state.pt")))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    again = fairbench(*only)
+    assert "[1/1] pgd-at, seed 0: done" in again.stdout
+    assert _verdicts(tmp_path / "results") == before
 
 
 def _wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:

@@ -1,6 +1,7 @@
 """The runner against an executor that follows a script: order, failures, runs of somebody else."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,33 @@ def test_outcomes_from_elsewhere_are_trained_again_only_for_who_needs_them(
     for run in runs:
         write_outcome(run, where.results)
     assert _tasks(runs, where) == []
+
+
+def test_needs_of_needs_are_trained_again_too(
+    runs: list[Run], where: Where, write_outcome: Callable[[Run, Path], None]
+) -> None:
+    """A hot start that itself starts hot: with its outcomes kept and all weights gone, the whole chain is trained."""
+    first = next(run for run in runs if run.title == "trades, seed 0")
+    second = next(run for run in runs if run.title == "frl, seed 0")
+    third = replace(second, method="bat", prerequisites=(("hot start", second),))
+    for run in (first, second):
+        write_outcome(run, where.results)
+    tasks = {task.run.key: task.evaluate for task in _tasks([first, second, third], where)}
+    assert tasks == {first.key: False, second.key: False, third.key: True}
+
+
+def test_a_trained_run_needs_nobodys_weights(
+    runs: list[Run], where: Where, write_outcome: Callable[[Run, Path], None]
+) -> None:
+    """Only its evaluation is missing; that its hot start's checkpoint is gone does not matter."""
+    frl = next(run for run in runs if run.title == "frl, seed 0")
+    hot_start = frl.prerequisites[0][1]
+    write_outcome(hot_start, where.results)
+    _pretend_trained(_task_of(frl, where))
+    executor = Scripted(1, {})
+    endings = _execute(executor, _tasks([hot_start, frl], where))
+    assert executor.submitted == ["frl, seed 0"]
+    assert endings[frl.key].ending is Ending.DONE
 
 
 def test_always_replaces_everything_in_order(

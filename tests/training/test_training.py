@@ -111,6 +111,7 @@ def test_a_broken_training_fails_with_reason_and_epoch(
     with pytest.raises(TrainingFailedError, match=reason) as failure:
         train_one(run, tmp_path, method=method)
     assert failure.value.epoch == 1
+    assert len(failure.value.history) == 1
 
 
 @dataclass(kw_only=True)
@@ -130,6 +131,64 @@ def test_a_collapsed_model_fails(
     """A model that predicts one class is a failed run, not a row with 10 %."""
     with pytest.raises(TrainingFailedError, match="predicts a single class"):
         train_one(plan_one("constant", Constant()), tmp_path, method=Constant())
+
+
+@dataclass(kw_only=True)
+class Collapsing(Method):
+    """Learns the digits, then forgets all but one in the last epoch."""
+
+    card = CARD
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Clean cross-entropy, in the last third to one label."""
+        labels = batch.labels if batch.progress < 2 / 3 else torch.full_like(batch.labels, 3)
+        return cross_entropy(self.model(batch.images), labels).mean() * (1 if batch.progress < 2 / 3 else 20)
+
+
+def test_an_epoch_that_collapsed_is_not_selected_while_there_is_another(
+    short_suite: Suite, plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
+) -> None:
+    """A constant answer scores 1 / C, which may beat an honest weak model; it is no candidate all the same."""
+    suite = replace(short_suite, recipe=replace(short_suite.recipe, schedule="steps", learning_rate=0.05))
+    trained = train_one(plan_one("collapsing", Collapsing(), suite=suite), tmp_path, method=Collapsing())
+    assert trained.history[-1]["validation_clean"] == [float(k == 3) for k in range(10)]
+    assert trained.selected_epoch in (0, 1)
+
+
+@dataclass(kw_only=True)
+class Perturbing(Method):
+    """Looks at its loss before and after moving the weights, as adversarial weight perturbation does."""
+
+    card = CARD
+
+    def step(self, batch: Batch, update: Callable[[Tensor | None], None]) -> None:
+        """Two forwards around a change of the weights in place."""
+        with torch.no_grad():
+            before = self.loss(batch)
+            for parameter in self.model.parameters():
+                parameter.neg_()
+            self.seen = (float(before), float(self.loss(batch)))
+            for parameter in self.model.parameters():
+                parameter.neg_()
+        update(self.loss(batch))
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Clean cross-entropy."""
+        return cross_entropy(self.model(batch.images), batch.labels).mean()
+
+
+def test_bf16_sees_weights_that_a_method_moves(
+    short_suite: Suite, plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
+) -> None:
+    """Autocast must not answer the second forward from the weights of the first."""
+    seen = {}
+    for precision in ("fp32", "bf16"):
+        suite = replace(short_suite, recipe=replace(short_suite.recipe, precision=precision, epochs=1))
+        method = Perturbing()
+        train_one(plan_one("perturbing", Perturbing(), suite=suite), tmp_path / precision, method=method)
+        seen[precision] = method.seen
+    moved = abs(seen["fp32"][1] - seen["fp32"][0])
+    assert seen["bf16"] == pytest.approx(seen["fp32"], abs=0.2 * moved)
 
 
 @dataclass(kw_only=True)

@@ -7,6 +7,7 @@ import sys
 from rich.console import Console
 from rich.markup import escape
 
+from fairbench.atomic import atomic
 from fairbench.commands.selection import Planned, Selection, plan
 from fairbench.console import console as make_console
 from fairbench.display import Display
@@ -30,6 +31,7 @@ def run_all(  # one argument per option
     planned = plan(selection)
     found = standings(planned.runs, where)
     tasks = needed_tasks(found, where, rerun=rerun)
+    devices = _devices(device) if tasks else ()
     blocked = _blocked(found, tasks)
     problems = [*planned.problems, *blocked]
     if dry_run:
@@ -38,10 +40,11 @@ def run_all(  # one argument per option
     for problem in problems:
         console.print(f"[yellow]Note:[/yellow] {escape(problem)}")
     if not tasks:
-        console.print(f"Nothing to do: no run of {planned.suite.name} is missing ({len(planned.runs)} planned).")
+        finished = sum(one.state is State.DONE for one in found)
+        console.print(f"Nothing to do: {finished} of {len(found)} runs of {planned.suite.name} are done.")
         _show_board(planned, where, console)
         return 1 if problems else 0
-    devices = _devices(device)
+    _check_folders(planned, where)
     _check_data(planned, where)
     workers = min(jobs or _default_jobs(devices), len(tasks))
     executor = LocalProcesses(jobs=workers, devices=devices)
@@ -49,10 +52,11 @@ def run_all(  # one argument per option
     with Display(console, total=len(tasks), reused=len(planned.runs) - len(tasks) - len(blocked)) as display:
         runner = Runner(executor, started=display.started, advanced=display.advanced, ended=display.ended)
         try:
-            endings = runner.run(tasks)
+            endings = runner.run(tasks, reasons={one.run.key: one.reason for one in found if one.reason})
             failed = any(ended.ending is not Ending.DONE for ended in endings.values())
         except KeyboardInterrupt:
-            console.print("Interrupted. Everything finished so far is kept; the same command goes on from here.")
+            command = "the same command" if rerun == "never" else "the same command without --rerun"
+            console.print(f"Interrupted. Everything finished so far is kept; {command} goes on from here.")
             return INTERRUPTED
     _show_board(planned, where, console)
     return 1 if failed or problems else 0
@@ -107,6 +111,15 @@ def _show_board(planned: Planned, where: Where, console: Console) -> None:
     for board in build_boards(where.results).boards:
         if board.suite == planned.suite.name:
             console.print(terminal_table(board))
+
+
+def _check_folders(planned: Planned, where: Where) -> None:
+    """Write and remove a file in both folders, so that a problem is one message before anything is trained."""
+    for folder in (where.results / planned.suite.name, where.work_dir / planned.suite.name):
+        probe = folder / ".writable"
+        with atomic(probe):
+            pass
+        probe.unlink(missing_ok=True)
 
 
 def _check_data(planned: Planned, where: Where) -> None:

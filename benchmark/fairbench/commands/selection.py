@@ -6,8 +6,10 @@ from pathlib import Path
 
 from fairbench import methods
 from fairbench.data.digest import dataset_digest
-from fairbench.errors import UserError
+from fairbench.data.sources import dataset_names
+from fairbench.errors import UserError, unknown
 from fairbench.method import Method
+from fairbench.models import model_names
 from fairbench.plan import make_plan
 from fairbench.run import Run
 from fairbench.suite import Suite
@@ -58,6 +60,13 @@ def plan(selection: Selection) -> Planned:
             the plan, not an error.
     """
     suite = load_suite(selection.suite)
+    for model in (suite.model, suite.teacher):
+        if model not in model_names():
+            raise unknown("model", model, model_names())
+    if not suite.dataset.file and suite.dataset.name not in dataset_names():
+        raise unknown(
+            "dataset", suite.dataset.name, dataset_names(), advice="A dataset of your own is given as `file`."
+        )
     changes = _settings(selection.settings)
     if changes and not selection.methods:
         raise UserError(f"--set {selection.settings[0]} needs --method: say whose hyper-parameter it is.")
