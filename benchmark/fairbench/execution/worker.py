@@ -133,6 +133,8 @@ def _provenance(
     seconds: dict[str, float] | None = None,
 ) -> Provenance:
     run, device = task.run, torch.device(task.device)
+    declared = method.expected_failures.items()
+    expected = [f"The author expects the check {check!r} to fail: {why}" for check, why in declared]
     hot_start = [needed.work_folder(task.work_dir) for role, needed in run.prerequisites if role == "hot start"]
     return Provenance(
         status="done" if trained else "failed",
@@ -153,7 +155,7 @@ def _provenance(
         selected_epoch=trained.selected_epoch if trained else -1,
         history=trained.history if trained else [],
         flags=dict(flags or {}),
-        warnings=warnings or [],
+        warnings=[*(warnings or []), *expected],
         passes=trained.passes if trained else {},
         cost=trained.cost if trained else 0.0,
         prerequisite_cost=sum(read_trained(folder).cost for folder in hot_start) if trained else 0.0,

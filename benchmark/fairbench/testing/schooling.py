@@ -1,0 +1,77 @@
+"""Checks that train a method on the digits, through the real training loop."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+from fairbench.data import loading
+from fairbench.data.arrays import Arrays
+from fairbench.data.sources import load_source
+from fairbench.testing.check import CheckFailedError
+from fairbench.testing.trial import Trial, digits, interruption
+from fairbench.training import Trained
+
+LEARNED = 0.3
+"""Average clean accuracy on held-out digits that no chance (0.1) explains; built-in methods reach 0.5 and more."""
+
+
+def it_learns_the_digits(trial: Trial) -> None:
+    """Held-out digits are recognised after three epochs."""
+    found = trial.first.history[-1]["validation_clean"]
+    accuracy = sum(found) / len(found)
+    if accuracy < LEARNED:
+        raise CheckFailedError(
+            f"After {len(trial.first.history)} epochs on digits the clean accuracy is {accuracy:.0%}, where chance is "
+            f"10%; at least {LEARNED:.0%} is wanted."
+        )
+
+
+def it_is_deterministic(trial: Trial) -> None:
+    """The same seed gives the same weights."""
+    if difference := _difference(trial.first, trial.second):
+        raise CheckFailedError(f"Two trainings with the same seed differ in {difference}.")
+
+
+def it_resumes_bit_for_bit(trial: Trial) -> None:
+    """A training that was killed in its last epoch ends like one that was not."""
+    epochs = len(trial.first.history)
+    steps_per_epoch = -(-len(trial.dataset.train) // trial.run.recipe.batch_size)
+    with tempfile.TemporaryDirectory(prefix="fairbench-") as folder:
+        with interruption((epochs - 1) * steps_per_epoch + 1) as progress:
+            trial.train(folder=Path(folder), progress=progress)
+        resumed = trial.train(folder=Path(folder))
+    if difference := _difference(trial.first, resumed):
+        _refuse_chance(trial)
+        raise CheckFailedError(f"A training that was killed in epoch {epochs} and resumed differs in {difference}.")
+
+
+def it_never_sees_test_data(trial: Trial) -> None:
+    """Other test images, wherever a method may get them from, change nothing."""
+
+    def poisoned(name: str, *, data_dir: Path, image_size: int = 0) -> Arrays:
+        arrays = load_source(name, data_dir=data_dir, image_size=image_size)
+        return replace(arrays, test_images=255 - arrays.test_images, test_labels=arrays.test_labels[::-1].copy())
+
+    with mock.patch.object(loading, "load_source", poisoned):
+        found = trial.train(digits(trial.run.suite))
+    if difference := _difference(trial.first, found):
+        _refuse_chance(trial)
+        raise CheckFailedError(f"With other test images the same training differs in {difference}.")
+
+
+def _refuse_chance(trial: Trial) -> None:
+    """A difference between trainings has no cause that could be named while even equal ones differ."""
+    if _difference(trial.first, trial.second):
+        raise CheckFailedError("It cannot be judged, because trainings with the same seed differ.")
+
+
+def _difference(first: Trained, second: Trained) -> str:
+    """What of two trainings differs first, in words; "" if nothing does."""
+    for epoch, (one, other) in enumerate(zip(first.history, second.history, strict=True), start=1):
+        for name, value in one.items():
+            if other[name] != value:
+                return f"{name.replace('_', ' ')} from epoch {epoch} on"
+    if first.checkpoints != second.checkpoints:
+        return "the final weights"
+    return "" if first.passes == second.passes else "the passes counted"
