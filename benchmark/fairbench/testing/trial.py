@@ -6,13 +6,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
 
 from fairbench.checkpoint import load_weights
+from fairbench.data import loading
+from fairbench.data.arrays import Arrays
 from fairbench.data.dataset import Dataset
-from fairbench.data.loading import load_dataset
+from fairbench.data.sources import load_source
 from fairbench.losses import cross_entropy
 from fairbench.method import Batch, Card, Method
 from fairbench.progress import Progress, silent
@@ -47,7 +50,7 @@ class Trial:
     @cached_property
     def dataset(self) -> Dataset:
         """The digits, as their suite splits them."""
-        return digits(self.run.suite)
+        return _digits(self.run.suite)
 
     @cached_property
     def first(self) -> Trained:
@@ -58,6 +61,12 @@ class Trial:
     def second(self) -> Trained:
         """The same once more."""
         return self.train()
+
+    @cached_property
+    def poisoned(self) -> Trained:
+        """The same with other test images, for whoever loads them while it lasts."""
+        with mock.patch.object(loading, "load_source", _poisoned_source):
+            return self.train(_digits(self.run.suite))
 
     def train(
         self, dataset: Dataset | None = None, *, folder: Path | None = None, progress: Progress = silent
@@ -105,11 +114,6 @@ class Trial:
         return found
 
 
-def digits(suite: Suite) -> Dataset:
-    """The digits, as their suite splits them."""
-    return load_dataset(suite.dataset, folder=suite.folder, data_dir=Path())
-
-
 @contextmanager
 def interruption(step: int) -> Iterator[Progress]:
     """A progress that ends a training after so many steps, and the place where it is caught."""
@@ -148,6 +152,16 @@ def _short_suite(epochs: int) -> Suite:
         threat=replace(suite.threat, steps=3, step=step),
         evaluation=replace(suite.evaluation, attacks=("pgd20",), pgd_steps=2, pgd_step=step),
     )
+
+
+def _digits(suite: Suite) -> Dataset:
+    return loading.load_dataset(suite.dataset, folder=suite.folder, data_dir=Path())
+
+
+def _poisoned_source(name: str, *, data_dir: Path, image_size: int = 0) -> Arrays:
+    """A dataset with negatives for test images, under labels in reverse order."""
+    arrays = load_source(name, data_dir=data_dir, image_size=image_size)
+    return replace(arrays, test_images=255 - arrays.test_images, test_labels=arrays.test_labels[::-1].copy())
 
 
 def _prerequisite(suite: Suite, role: str) -> Run:
