@@ -18,7 +18,7 @@ from fairbench.attacks import frozen, pgd
 from fairbench.data.loading import load_dataset
 from fairbench.losses import cross_entropy
 from fairbench.models.normalised import Normalised
-from fairbench.testing import CHECKS, Outcome, check_method
+from fairbench.testing import CHECKS, Outcome, check_method, method_checks
 
 CARD = Card(
     title="Good",
@@ -460,3 +460,30 @@ def test_the_callers_random_state_is_left_alone() -> None:
     state = torch.get_rng_state()
     assert failures(Good) == {}
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_test_gets_one_item_per_check_with_its_name() -> None:
+    named, given = method_checks("pgd-at"), method_checks(Good)
+    assert [param.id for param in named] == [f"pgd-at-{one.name}" for one in CHECKS]
+    assert [param.id for param in given] == [f"Good-{one.name}" for one in CHECKS]
+
+
+@pytest.mark.parametrize(
+    ("cls", "check", "raised", "message"),
+    [
+        (NoAuthors, "card", pytest.fail.Exception, "(?s)failed: The card has no authors.*the board cites"),
+        (WronglyDeclared, "card", pytest.fail.Exception, "unexpectedly passed: .*it is a secret"),
+        (Declared, "networks-untouched", pytest.xfail.Exception, "it is the method's idea"),
+    ],
+)
+def test_an_item_fails_with_advice_and_an_expected_failure_is_an_xfail(
+    cls: type[Method], check: str, raised: type[BaseException], message: str
+) -> None:
+    (item,) = (param.values[0] for param in method_checks(cls) if param.id.endswith(check))
+    with pytest.raises(raised, match=message):
+        item()
+
+
+def test_an_item_that_passes_says_nothing() -> None:
+    for param in method_checks(Good)[:2]:
+        assert param.values[0]() is None

@@ -133,8 +133,6 @@ def _provenance(
     seconds: dict[str, float] | None = None,
 ) -> Provenance:
     run, device = task.run, torch.device(task.device)
-    declared = method.expected_failures.items()
-    expected = [f"The author expects the check {check!r} to fail: {why}" for check, why in declared]
     hot_start = [needed.work_folder(task.work_dir) for role, needed in run.prerequisites if role == "hot start"]
     return Provenance(
         status="done" if trained else "failed",
@@ -155,7 +153,7 @@ def _provenance(
         selected_epoch=trained.selected_epoch if trained else -1,
         history=trained.history if trained else [],
         flags=dict(flags or {}),
-        warnings=[*(warnings or []), *expected],
+        warnings=[*(warnings or []), *_declared(method)],
         passes=trained.passes if trained else {},
         cost=trained.cost if trained else 0.0,
         prerequisite_cost=sum(read_trained(folder).cost for folder in hot_start) if trained else 0.0,
@@ -204,6 +202,12 @@ def _forget(folder: Path) -> None:
             shutil.rmtree(entry)
         elif entry.name not in ("lock", "log.txt"):
             entry.unlink()
+
+
+def _declared(method: Method) -> list[str]:
+    """What the author says about conformance, for readers of the board."""
+    declared = method.expected_failures.items()
+    return [f"The author expects the check {check!r} to fail: {why}" for check, why in declared]
 
 
 @contextlib.contextmanager
