@@ -2,13 +2,11 @@
 
 import re
 import shlex
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
 import click
 import pytest
-import torch
 
 from fairbench import Batch, Method, methods
 from fairbench.cli import main
@@ -24,16 +22,6 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """As the command has it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("position", "name"), [(0, "class-weighted-at"), (1, "worst-class-distillation")])
 def test_an_example_is_a_method_that_passes_every_check(tmp_path: Path, position: int, name: str) -> None:
     path = tmp_path / "mine.py"

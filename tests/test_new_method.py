@@ -4,12 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import torch
 from click.testing import CliRunner, Result
 
 from fairbench import methods
@@ -41,14 +40,6 @@ attacks = ["pgd20"]
 pgd_steps = 2
 pgd_step = 0.075
 """
-
-
-@pytest.fixture(autouse=True)
-def as_many_threads_as_before() -> Iterator[None]:
-    """`check-method` computes with one, for good."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

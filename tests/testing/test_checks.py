@@ -341,10 +341,6 @@ def test_every_check_has_a_method_that_fails_it() -> None:
     assert {check for _, check, *_ in BROKEN} | {"deterministic"} == {one.name for one in CHECKS}
 
 
-def test_what_the_broken_ones_are_made_from_is_good() -> None:
-    assert failures(Good) == {}
-
-
 def test_without_a_seed_nothing_that_compares_trainings_can_be_judged() -> None:
     """The cause is named once; the others point to it."""
     found = failures(OwnDice)
@@ -456,10 +452,11 @@ def test_a_declaration_names_a_check_and_a_reason(declared: Mapping[str, str], m
         next(check_method(odd))
 
 
-def test_the_callers_random_state_is_left_alone() -> None:
-    state = torch.get_rng_state()
+def test_the_callers_random_state_and_threads_are_left_alone() -> None:
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
     assert failures(Good) == {}
     assert torch.equal(state, torch.get_rng_state())
+    assert torch.get_num_threads() == threads
 
 
 def test_a_test_gets_one_item_per_check_with_its_name() -> None:

@@ -3,7 +3,6 @@
 from collections import Counter
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -18,7 +17,6 @@ COLOURS = {Outcome.PASSED: "green", Outcome.EXPECTED_FAILURE: "yellow"}
 def check(given: str) -> int:
     """Check a registered method, or every method of a file. Returns the exit code: 0 only if all is as it should be."""
     out = console()
-    torch.set_num_threads(1)  # as a run; small networks gain nothing from more
     plugins = [Path(given)] if given.endswith(".py") else []
     names = sorted(set(methods.names(plugins=plugins)) - set(methods.names())) if plugins else [given]
     good = True

@@ -3,9 +3,12 @@
 import inspect
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from fairbench import methods
 from fairbench.errors import TrainingFailedError, UserError, first_line, unknown
@@ -130,7 +133,8 @@ def _assert(check: Check, trial: Callable[[], Trial]) -> None:
 
 def _checked(check: Check, trial: Trial, expected: str | None) -> Checked:
     try:
-        check.run(trial)
+        with _one_thread():
+            check.run(trial)
     except (CheckFailedError, TrainingFailedError) as error:
         reason = _noted(error, str(error))
     except Exception as error:  # noqa: BLE001  the border to foreign code: its author shall see whatever it raises
@@ -143,6 +147,17 @@ def _checked(check: Check, trial: Trial, expected: str | None) -> Checked:
     if expected is not None:
         return Checked(check=check, outcome=Outcome.EXPECTED_FAILURE, reason=expected)
     return Checked(check=check, outcome=Outcome.FAILED, reason=reason)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As runs compute: sums depend on the number of threads, and so small networks gain nothing from more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _expected_failures(cls: type[Method]) -> Mapping[str, str]:
