@@ -18,6 +18,8 @@ OPTIONS = {
     "status": "--help --json --method --plugin --results --seed --set --suite --work-dir",
     "report": "--check --help --results --site",
     "list": "--help --json",
+    "new-method": "--directory --help",
+    "check-method": "--help",
 }
 
 

@@ -56,6 +56,17 @@ def test_the_wheel_holds_the_assets_of_the_report(packaged: set[str]) -> None:
     assert suffixes & {".html", ".j2", ".jinja"}
 
 
+def test_the_wheel_holds_the_templates_of_a_new_method(packaged: set[str]) -> None:
+    prefix = "fairbench/scaffold/"
+    templates = {name.removeprefix(prefix) for name in packaged if name.startswith(prefix)} - {"__init__.py"}
+    assert templates == {
+        "README.md.template",
+        "pyproject.toml.template",
+        "src/$module/__init__.py.template",
+        "tests/test_$module.py.template",
+    }
+
+
 @pytest.mark.parametrize("group", ["fairbench.methods", "console_scripts"])
 def test_declared_entry_points_are_the_installed_ones(group: str) -> None:
     declared = PROJECT["scripts"] if group == "console_scripts" else PROJECT["entry-points"][group]
@@ -79,8 +90,9 @@ def test_no_dependency_is_a_direct_reference() -> None:
 
 @pytest.mark.parametrize(("package", "root"), SOURCES.items(), ids=SOURCES)
 def test_a_source_root_holds_one_package_and_nothing_else(package: str, root: Path) -> None:
-    """Whatever else is importable there would become a top-level module of everyone's environment."""
-    assert {path.name for path in root.iterdir() if not path.name.startswith(".")} - CACHES == {package}
+    """Whatever else is importable there would become a top-level module of everyone's environment; pages are not."""
+    found = {path.name for path in root.iterdir() if not path.name.startswith(".") and path.suffix != ".md"}
+    assert found - CACHES == {package}
 
 
 def test_no_python_file_lies_in_site() -> None:

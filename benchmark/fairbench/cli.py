@@ -128,6 +128,25 @@ def listing(kind: str, *, as_json: bool) -> None:
     command(kind, as_json=as_json)
 
 
+@main.command("new-method")
+@click.argument("name")
+@click.option("--directory", type=click.Path(path_type=Path), metavar="DIR", help="Where to write it; default: ./NAME.")
+def new_method(name: str, directory: Path | None) -> None:
+    """Write a method of your own: a small installable package with one loss to edit."""
+    from fairbench.commands.new_method import new_method as command  # noqa: PLC0415
+
+    command(name, directory)
+
+
+@main.command("check-method")
+@click.argument("method", metavar="NAME|FILE")
+def check_method(method: str) -> None:
+    """Check that a method, or every method of a file, does what methods must; explain what does not."""
+    from fairbench.commands.check_method import check  # noqa: PLC0415
+
+    raise SystemExit(check(method))
+
+
 def _selected(given: dict[str, Any]) -> Any:
     from fairbench.commands.selection import Selection  # noqa: PLC0415
 

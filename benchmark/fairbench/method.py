@@ -166,6 +166,9 @@ class Method(ABC):
     validation: ClassVar[Literal["none", "attacked", "batches"]] = "none"
     """What the method needs of the validation split before every epoch."""
 
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+    """Conformance checks that the method fails on purpose, by name, with the reason, which the board shows."""
+
     setup: Setup = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -171,7 +171,7 @@ def _provenance(
         selected_epoch=trained.selected_epoch if trained else -1,
         history=trained.history if trained else history,
         flags=dict(flags or {}),
-        warnings=warnings or [],
+        warnings=[*(warnings or []), *_declared(method)],
         passes=trained.passes if trained else {},
         cost=trained.cost if trained else 0.0,
         prerequisite_cost=trained.prerequisite_cost if trained else 0.0,
@@ -226,6 +226,12 @@ def _forget(folder: Path) -> None:
             shutil.rmtree(entry)
         elif entry.name not in ("lock", "log.txt"):
             entry.unlink()
+
+
+def _declared(method: Method) -> list[str]:
+    """What the author says about conformance, for readers of the board."""
+    declared = method.expected_failures.items()
+    return [f"The author expects the check {check!r} to fail: {why}" for check, why in declared]
 
 
 @contextlib.contextmanager

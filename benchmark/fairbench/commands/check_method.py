@@ -1,0 +1,45 @@
+"""`fairbench check-method`: the conformance checks, and what to do about each that fails."""
+
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fairbench import methods
+from fairbench.console import console
+from fairbench.testing import Checked, Outcome, check_method
+
+COLOURS = {Outcome.PASSED: "green", Outcome.EXPECTED_FAILURE: "yellow"}
+
+
+def check(given: str) -> int:
+    """Check a registered method, or every method of a file. Returns the exit code: 0 only if all is as it should be."""
+    out = console()
+    plugins = [Path(given)] if given.endswith(".py") else []
+    names = sorted(set(methods.names(plugins=plugins)) - set(methods.names())) if plugins else [given]
+    good = True
+    for name in names:
+        checked = list(check_method(methods.load(name, plugins=plugins)))
+        _show(name, checked, out)
+        good = good and all(one.good for one in checked)
+    return 0 if good else 1
+
+
+def _show(name: str, checked: list[Checked], out: Console) -> None:
+    table = Table(title=name, title_justify="left")
+    for heading in ("check", "outcome", "reason"):
+        table.add_column(heading, overflow="fold")
+    for one in checked:
+        colour = COLOURS.get(one.outcome, "red")
+        table.add_row(one.check.name, f"[{colour}]{one.outcome.value}", escape(one.reason))
+    out.print(table)
+    for one in checked:
+        if not one.good:
+            out.print(f"{one.check.name}: {one.reason}", markup=False)
+        if one.outcome is Outcome.FAILED:
+            out.print(f"    What to do: {one.check.advice}", markup=False)
+    counts = Counter(one.outcome for one in checked)
+    summary = ", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts[outcome])
+    out.print(f"{name}: {summary}.", markup=False)

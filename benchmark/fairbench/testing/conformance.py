@@ -1,0 +1,181 @@
+"""The checks, by name and with advice, and what runs them."""
+
+import inspect
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fairbench import methods
+from fairbench.errors import TrainingFailedError, UserError, first_line, unknown
+from fairbench.method import Method
+from fairbench.testing import description, schooling, stepping
+from fairbench.testing.check import Check, Checked, CheckFailedError, Outcome
+from fairbench.testing.trial import Trial
+
+CHECKS = (
+    Check(
+        name="documented",
+        run=description.fields_are_documented,
+        advice="Write a docstring that says what the method minimises and where it is published, and give every field "
+        "as hyperparameter(default, description): they are the options on the command line and a table on the page.",
+    ),
+    Check(
+        name="card",
+        run=description.card_is_complete,
+        advice="Complete `card`: the board cites the method by it. An unpublished method names its authors, "
+        'venue="preprint" and a page of its own.',
+    ),
+    Check(
+        name="finite",
+        run=stepping.losses_and_gradients_are_finite,
+        advice="Return a mean over images as a scalar, or None where there is nothing to learn. Use log_softmax, clamp "
+        "before log, sqrt and division, and mind the last batch of an epoch, which may hold a single image.",
+    ),
+    Check(
+        name="class-counts",
+        run=stepping.any_number_of_classes_works,
+        advice="Use `self.classes` instead of a number, and fairbench.class_means.ClassMeans for values per class: a "
+        "class may be absent from a batch, or from a whole epoch.",
+    ),
+    Check(
+        name="networks-untouched",
+        run=stepping.networks_are_left_alone,
+        advice="Attack with fairbench.attacks.pgd and measure inside `with fairbench.attacks.frozen(net)`: both use "
+        "eval mode and put everything back. By hand, use torch.autograd.grad instead of backward, and model.eval(). "
+        "If attacking in train mode is the method's idea, declare it in `expected_failures`.",
+    ),
+    Check(
+        name="inside-threat",
+        run=stepping.training_points_stay_inside_the_threat,
+        advice="Take epsilon and step from `self.threat`, keep pixels in [0, 1] (the model normalises by itself), and "
+        "use fairbench.attacks.pgd, which projects. If training on other points is the method's idea (mixing images, "
+        "larger radii), declare it in `expected_failures`.",
+    ),
+    Check(
+        name="cost-counted",
+        run=stepping.its_cost_is_counted,
+        advice="Call `self.model(images)` and the networks of `self.setup.prerequisites` as a whole: passes through "
+        "their parts, or through copies of them, cannot be counted, and the board would show too low a cost.",
+    ),
+    Check(
+        name="learns-digits",
+        run=schooling.it_learns_the_digits,
+        advice="Look at the sign and the scale of the loss (it is a mean over images, of order 1) and at its labels, "
+        "and train longer by `fairbench run-all --suite digits` to see the curve.",
+    ),
+    Check(
+        name="deterministic",
+        run=schooling.it_is_deterministic,
+        advice="Draw from `self.setup.generator` (and attacks from `self.noise`), never from `random`, numpy, the "
+        "clock or a generator of your own.",
+    ),
+    Check(
+        name="resumes",
+        run=schooling.it_resumes_bit_for_bit,
+        advice="Whatever one epoch leaves for the next belongs into `state_dict` and is taken up by `load_state_dict`; "
+        "allocate it in `start`, in its final shape.",
+    ),
+    Check(
+        name="never-sees-test-data",
+        run=schooling.it_never_sees_test_data,
+        advice="Use the batches that `loss` is given, and for steering the validation split (`validation`, "
+        "`begin_epoch`). A method loads no dataset and reaches for nothing that it was not given.",
+    ),
+)
+"""Every check, cheap ones first."""
+
+
+def check_method(cls: type[Method]) -> Iterator[Checked]:
+    """Run every check, one after the other.
+
+    Args:
+        cls: the method, with its default hyper-parameters.
+
+    Raises:
+        UserError: if `expected_failures` names no check, or gives no reason.
+    """
+    trial, expected = Trial(cls), _expected_failures(cls)
+    for check in CHECKS:
+        yield _checked(check, trial, expected.get(check.name))
+
+
+def method_checks(method: str | type[Method], *, plugins: Sequence[Path] = ()) -> list[Any]:
+    """The checks of a method as parameters of a test, one item each; the test calls what it is given.
+
+    Args:
+        method: a class, or a registered name.
+        plugins: files in which the name is looked for as well.
+    """
+    import pytest  # noqa: PLC0415  only tests need it
+
+    @cache
+    def trial() -> Trial:
+        return Trial(methods.load(method, plugins=plugins) if isinstance(method, str) else method)
+
+    label = method if isinstance(method, str) else method.__name__
+    return [pytest.param(partial(_assert, check, trial), id=f"{label}-{check.name}") for check in CHECKS]
+
+
+def _assert(check: Check, trial: Callable[[], Trial]) -> None:
+    import pytest  # noqa: PLC0415  as above
+
+    checked = _checked(check, trial(), _expected_failures(trial().cls).get(check.name))
+    if checked.outcome is Outcome.EXPECTED_FAILURE:
+        pytest.xfail(checked.reason)
+    if not checked.good:
+        pytest.fail(f"{checked.outcome.value}: {checked.reason}\n{check.advice}", pytrace=False)
+
+
+def _checked(check: Check, trial: Trial, expected: str | None) -> Checked:
+    try:
+        with _one_thread():
+            check.run(trial)
+    except (CheckFailedError, TrainingFailedError) as error:
+        reason = _noted(error, str(error))
+    except Exception as error:  # noqa: BLE001  the border to foreign code: its author shall see whatever it raises
+        reason = _noted(error, _located(error, trial.cls))
+    else:
+        if expected is None:
+            return Checked(check=check, outcome=Outcome.PASSED)
+        problem = f"`expected_failures` says that it fails ({expected}). Remove that entry."
+        return Checked(check=check, outcome=Outcome.UNEXPECTEDLY_PASSED, reason=problem)
+    if expected is not None:
+        return Checked(check=check, outcome=Outcome.EXPECTED_FAILURE, reason=expected)
+    return Checked(check=check, outcome=Outcome.FAILED, reason=reason)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As runs compute: sums depend on the number of threads, and so small networks gain nothing from more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _expected_failures(cls: type[Method]) -> Mapping[str, str]:
+    names = [check.name for check in CHECKS]
+    for name, reason in cls.expected_failures.items():
+        if name not in names:
+            raise unknown(f"check in `expected_failures` of {cls.__name__}", name, names)
+        if not reason.strip():
+            raise UserError(f"`expected_failures` of {cls.__name__} gives no reason for {name!r}; the board shows it.")
+    return cls.expected_failures
+
+
+def _noted(error: Exception, sentence: str) -> str:
+    return ", ".join([sentence.removesuffix("."), *getattr(error, "__notes__", ())]) + "."
+
+
+def _located(error: Exception, cls: type[Method]) -> str:
+    """The error, and the line of the method's file in which it arose, where there is one."""
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = next((f for f in reversed(frames) if f.filename == inspect.getfile(cls)), frames[-1])
+    return f"{type(error).__name__}: {first_line(error)} ({Path(frame.filename).name}, line {frame.lineno})"

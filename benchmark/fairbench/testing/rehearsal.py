@@ -1,0 +1,115 @@
+"""A method on small batches, every hook in the trainer's order, where each step can be watched."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from fairbench.data.batches import TrainingBatches, evaluation_batches
+from fairbench.data.dataset import Split
+from fairbench.method import Batch, ClassStatistics, Setup, Validation
+from fairbench.models import build_model
+from fairbench.seeding import derived_seed, generator
+from fairbench.suite import Threat
+from fairbench.testing.trial import Trial
+
+BATCH = 16
+"""Images per step."""
+
+LossOf = Callable[[Tensor], None]
+
+
+class Rehearsal:
+    """Untrained networks, a few of the digits under any labels, an optimiser.
+
+    Args:
+        trial: whose method to rehearse, for as many epochs as its training has.
+        classes: number of classes; every one of them has images, most are absent from a batch if there are many.
+        last: images of the last batch of an epoch; 0 for full batches only.
+    """
+
+    def __init__(self, trial: Trial, *, classes: int = 10, last: int = 0) -> None:
+        suite = trial.run.suite
+        self.method = trial.cls()
+        self.recipe = replace(trial.run.recipe, batch_size=BATCH)
+        self.threat = Threat(epsilon=8 / 255, step=4 / 255, steps=3)
+        count = BATCH * max(2, math.ceil(classes / BATCH)) + last
+        self._split = Split(trial.dataset.train.images[:count], torch.arange(count) % classes)
+        self.model = self._network(suite.model, trial, classes, name="model")
+        self.others: dict[str, nn.Module] = {}
+        for need in self.method.prerequisites():
+            architecture = suite.teacher if need.role == "teacher" else suite.model
+            network = self._network(architecture, trial, classes, name=need.role)
+            self.others[need.role] = network.eval().requires_grad_(False)
+        self._optimiser = torch.optim.SGD(self.model.parameters(), lr=0.05, momentum=0.9)
+        self._classes = classes
+        self.method.setup = Setup(
+            model=self.model,
+            threat=self.threat,
+            recipe=self.recipe,
+            classes=classes,
+            class_counts=torch.bincount(self._split.labels, minlength=classes),
+            noise=generator("rehearsal", "noise"),
+            generator=generator("rehearsal", "method"),
+            prerequisites=self.others,
+            device=torch.device("cpu"),
+        )
+
+    def batches(self) -> Iterator[Batch]:
+        """Go through the training; whoever iterates takes the steps."""
+        streams = {name: generator("rehearsal", name) for name in ("order", "augmentation", "views")}
+        batches = TrainingBatches(self._split, recipe=self.recipe, **streams)
+        self.method.start()
+        for epoch in range(self.recipe.epochs):
+            self.method.begin_epoch(epoch, self._validation())
+            for batch in batches.epoch(epoch, self.recipe.epochs):
+                self.model.train()
+                yield batch
+            self.method.end_epoch(epoch)
+
+    def step(self, batch: Batch, *, inspect: LossOf | None = None) -> Tensor | None:
+        """One update as the trainer makes it; its loss.
+
+        Args:
+            batch: to train on.
+            inspect: called with the loss, before it is differentiated.
+        """
+        losses: list[Tensor] = []
+
+        def update(loss: Tensor | None) -> None:
+            if loss is None:
+                return
+            if inspect is not None:
+                inspect(loss)
+            self._optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimiser.step()
+            losses.append(loss.detach())
+
+        self.method.step(batch, update)
+        return losses[-1] if losses else None
+
+    def _validation(self) -> Validation:
+        """Accuracies that differ between classes, where the method steers by them."""
+        clean = torch.linspace(0.9, 0.5, self._classes, dtype=torch.float64)
+        statistics = ClassStatistics(counts=torch.full_like(clean, 10), clean=clean, robust=clean / 2)
+        return Validation(
+            statistics=statistics if self.method.validation == "attacked" else None,
+            batches=lambda: evaluation_batches(self._split, batch_size=BATCH),
+        )
+
+    @staticmethod
+    def _network(architecture: str, trial: Trial, classes: int, *, name: str) -> nn.Module:
+        dataset = trial.dataset
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derived_seed("rehearsal", name))
+            return build_model(
+                architecture,
+                classes=classes,
+                channels=dataset.channels,
+                size=dataset.size,
+                mean=dataset.mean,
+                std=dataset.std,
+            )

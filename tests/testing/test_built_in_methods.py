@@ -1,0 +1,13 @@
+"""The built-in methods pass the checks that a plug-in must pass."""
+
+from collections.abc import Callable
+
+import pytest
+
+from fairbench import methods
+from fairbench.testing import method_checks
+
+
+@pytest.mark.parametrize("check", [check for name in methods.names() for check in method_checks(name)])
+def test_conformance(check: Callable[[], None]) -> None:
+    check()

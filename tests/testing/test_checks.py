@@ -1,0 +1,486 @@
+"""Every check finds what it is there for, and nothing else: one broken method for each."""
+
+import copy
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fairbench import Batch, Card, Method, Prerequisite, Recipe, UserError, Validation, hyperparameter, load_suite
+from fairbench.attacks import frozen, pgd
+from fairbench.data.loading import load_dataset
+from fairbench.losses import cross_entropy
+from fairbench.models.normalised import Normalised
+from fairbench.testing import CHECKS, Outcome, check_method, method_checks
+
+CARD = Card(
+    title="Good",
+    authors="A. Author",
+    venue="preprint",
+    year=2026,
+    link="https://example.org",
+    bibtex="@misc{good, title = {Good}, author = {Author, A.}, year = {2026}}",
+)
+
+
+@dataclass(kw_only=True)
+class Good(Method):
+    """Adversarial training, out of parts that can be broken one by one."""
+
+    card = CARD
+    share: float = hyperparameter(1.0, "weight of the only term", at_least=0)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean CE(z(x'), y)."""
+        return self.share * cross_entropy(self.model(self.attacked(batch)), batch.labels).mean()
+
+    def attacked(self, batch: Batch) -> Tensor:
+        """The points to train on."""
+        return pgd(self.model, batch.images, batch.labels, threat=self.threat, generator=self.noise).images
+
+
+class NoDocstring(Good):
+    pass
+
+
+NoDocstring = dataclass(kw_only=True)(NoDocstring)  # type: ignore[misc]  # with the docstring that it writes itself
+
+
+@dataclass(kw_only=True)
+class NoDescription(Good):
+    """A bare field."""
+
+    beta: float = 1.0
+
+
+@dataclass(kw_only=True)
+class DefaultIsNoChoice(Good):
+    """A default that the command line would refuse."""
+
+    variant: str = field(
+        default="c", metadata={"description": "which of the two variants", "choices": ("a", "b", "c")[:2]}
+    )
+
+    def __post_init__(self) -> None:
+        """Nothing is checked."""
+
+
+@dataclass(kw_only=True)
+class NoAuthors(Good):
+    """Nobody wrote it."""
+
+    card = replace(CARD, authors=" ")
+
+
+@dataclass(kw_only=True)
+class NoLink(Good):
+    """It is nowhere."""
+
+    card = replace(CARD, link="example.org")
+
+
+@dataclass(kw_only=True)
+class HalfAnEntry(Good):
+    """A bibtex entry that breaks a paper."""
+
+    card = replace(CARD, bibtex="@misc{good, title = {Good}")
+
+
+@dataclass(kw_only=True)
+class NoBibtexAuthor(Good):
+    """A bibtex entry without its author."""
+
+    card = replace(CARD, bibtex="@misc{good, title = {Good}, year = {2026}}")
+
+
+@dataclass(kw_only=True)
+class OtherYear(Good):
+    """Two years."""
+
+    card = replace(CARD, year=2025)
+
+
+@dataclass(kw_only=True)
+class SingleImage(Good):
+    """The spread of one image is not a number."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        losses = cross_entropy(self.model(self.attacked(batch)), batch.labels)
+        variance = (losses - losses.mean()).square().sum() / (len(losses) - 1)
+        return losses.mean() + 0.0 * variance
+
+
+@dataclass(kw_only=True)
+class InfiniteGradient(Good):
+    """The root of zero has a value, and no derivative."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        single = (self.model(batch.images[:1]) * 0.0).square().sum().sqrt() if len(batch.labels) == 1 else 0.0
+        return super().loss(batch) + single
+
+
+@dataclass(kw_only=True)
+class TenClasses(Good):
+    """Ten is a number of CIFAR-10."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        target = F.one_hot(batch.labels, 10).float()
+        logits: Tensor = self.model(self.attacked(batch))
+        return -(target * logits.log_softmax(dim=1)).sum(dim=1).mean()
+
+
+@dataclass(kw_only=True)
+class TrainModeAttack(Good):
+    """Batch norm learns from the attack."""
+
+    def attacked(self, batch: Batch) -> Tensor:
+        options = {"threat": self.threat, "generator": self.noise}
+        return pgd(self.model, batch.images, batch.labels, train_mode=True, **options).images  # type: ignore[arg-type]
+
+
+@dataclass(kw_only=True)
+class TrainModeMeasurement(Good):
+    """Batch norm learns from a measurement."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        with torch.no_grad():
+            self.model(batch.images)
+        return super().loss(batch)
+
+
+@dataclass(kw_only=True)
+class BackwardAttack(Good):
+    """`backward` in an attack leaves gradients of the weights behind."""
+
+    def attacked(self, batch: Batch) -> Tensor:
+        points = batch.images.clone().requires_grad_()
+        self.model.eval()
+        cross_entropy(self.model(points), batch.labels).mean().backward()  # type: ignore[no-untyped-call]
+        self.model.train()
+        assert points.grad is not None
+        return (batch.images + self.threat.epsilon * points.grad.sign()).clamp(0, 1)
+
+
+@dataclass(kw_only=True)
+class FreezesForGood(Good):
+    """A weight that was frozen for an attack, and then forgotten."""
+
+    def attacked(self, batch: Batch) -> Tensor:
+        list(self.model.parameters())[-1].requires_grad_(False)
+        return super().attacked(batch)
+
+
+@dataclass(kw_only=True)
+class StaysInEvalMode(Good):
+    """A layer that stays in eval mode after an attack."""
+
+    def attacked(self, batch: Batch) -> Tensor:
+        points = super().attacked(batch)
+        next(layer for layer in self.model.modules() if isinstance(layer, nn.ReLU)).eval()
+        return points
+
+
+@dataclass(kw_only=True)
+class LearningTeacher(Good):
+    """The teacher is in train mode."""
+
+    def prerequisites(self) -> tuple[Prerequisite, ...]:
+        return (Prerequisite(role="teacher"),)
+
+    def loss(self, batch: Batch) -> Tensor:
+        with torch.no_grad():
+            self.setup.prerequisites["teacher"].train()(batch.images)
+        return super().loss(batch)
+
+
+@dataclass(kw_only=True)
+class OutOfRange(Good):
+    """Adversarial images that are no images."""
+
+    def attacked(self, batch: Batch) -> Tensor:
+        points = super().attacked(batch)
+        return batch.images + (points - batch.images) * 1.5 - 0.01
+
+
+@dataclass(kw_only=True)
+class FarAway(Good):
+    """A radius of its own, in units of another network."""
+
+    def attacked(self, batch: Batch) -> Tensor:
+        options = {"threat": self.threat, "generator": self.noise}
+        return pgd(self.model, batch.images, batch.labels, radius=0.2, step=0.1, **options).images  # type: ignore[arg-type]
+
+
+@dataclass(kw_only=True)
+class HiddenCopy(Good):
+    """The attack goes through a copy that nobody counts."""
+
+    def attacked(self, batch: Batch) -> Tensor:
+        assert isinstance(self.model, Normalised)
+        twin, mean, std = copy.deepcopy(self.model.network).eval(), self.model.mean, self.model.std
+        points = batch.images.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(cross_entropy(twin((points - mean) / std), batch.labels).sum(), points)
+        return (batch.images + self.threat.epsilon * gradient.sign()).clamp(0, 1)
+
+
+@dataclass(kw_only=True)
+class WrongLabels(Good):
+    """Finite, reproducible, and wrong."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        return cross_entropy(self.model(self.attacked(batch)), batch.labels.roll(1)).mean()
+
+
+@dataclass(kw_only=True)
+class OwnDice(Good):
+    """Random numbers that no seed decides."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        return super().loss(batch) * random.uniform(0.9, 1.1)
+
+
+@dataclass(kw_only=True)
+class Forgetful(Good):
+    """Class state that a checkpoint does not hold."""
+
+    def start(self) -> None:
+        self._factor = 1.0
+
+    def loss(self, batch: Batch) -> Tensor:
+        return super().loss(batch) * self._factor
+
+    def end_epoch(self, epoch: int) -> Mapping[str, float | list[float]]:
+        del epoch
+        self._factor *= 0.9
+        return {}
+
+
+@dataclass(kw_only=True)
+class LoadsTestData(Good):
+    """It loads the dataset by itself, and adapts to the test split."""
+
+    def start(self) -> None:
+        suite = load_suite("digits")
+        self._test = load_dataset(suite.dataset, folder="", data_dir=Path("unused")).test
+
+    def loss(self, batch: Batch) -> Tensor:
+        with frozen(self.model), torch.no_grad():
+            logits: Tensor = self.model(self._test.images[:16].float() / 255)
+        return super().loss(batch) * (1 + 0.01 * logits.std())
+
+
+@dataclass(kw_only=True)
+class FindsTestData(Good):
+    """It finds the test split behind what it was given."""
+
+    def begin_epoch(self, epoch: int, validation: Validation) -> None:
+        del epoch
+        trainer = getattr(validation.batches, "__self__", None)
+        self._shift = float(trainer.dataset.test.images.float().mean()) / 255 if trainer else 0.0
+
+    def loss(self, batch: Batch) -> Tensor:
+        return super().loss(batch) * (1 + self._shift)
+
+
+BROKEN: list[tuple[type[Method], str, str, str]] = [
+    (NoDocstring, "documented", "has no docstring", "Write a docstring"),
+    (NoDescription, "documented", "'beta' of NoDescription has no description", "hyperparameter(default, description)"),
+    (DefaultIsNoChoice, "documented", "'c' of 'variant' is not one of its choices", "options on the command line"),
+    (NoAuthors, "card", "has no authors", "the board cites"),
+    (NoLink, "card", "'example.org' does not start with https://", "Complete `card`"),
+    (HalfAnEntry, "card", "no entry with balanced braces", "Complete `card`"),
+    (NoBibtexAuthor, "card", "bibtex has no author", "Complete `card`"),
+    (OtherYear, "card", "year 2025 is not the one", "Complete `card`"),
+    (SingleImage, "finite", "loss became nan in a batch of 1 images, 22%", "may hold a single image"),
+    (InfiniteGradient, "finite", "A gradient is not finite in a batch of 1 images", "clamp before log, sqrt"),
+    (TenClasses, "class-counts", "test_checks.py, line", "self.classes"),
+    (TrainModeAttack, "networks-untouched", "in train mode during an attack", "fairbench.attacks.pgd"),
+    (TrainModeMeasurement, "networks-untouched", "in train mode during a measurement", "fairbench.attacks.frozen"),
+    (BackwardAttack, "networks-untouched", "`.grad` is not as it was", "torch.autograd.grad instead of backward"),
+    (StaysInEvalMode, "networks-untouched", "The train mode is not as it was", "put everything back"),
+    (FreezesForGood, "networks-untouched", "`requires_grad` is not as it was", "put everything back"),
+    (LearningTeacher, "networks-untouched", "The teacher is no longer frozen in eval mode", "put everything back"),
+    (OutOfRange, "inside-threat", "trains on pixels from -", "keep pixels in [0, 1]"),
+    (FarAway, "inside-threat", "under a threat of radius 0.0314", "Take epsilon and step from `self.threat`"),
+    (HiddenCopy, "cost-counted", "of the arithmetic that happens", "copies of them, cannot be counted"),
+    (WrongLabels, "learns-digits", "clean accuracy is", "sign and the scale of the loss"),
+    (Forgetful, "resumes", "killed in epoch 3 and resumed differs in loss from epoch 3", "`state_dict`"),
+    (LoadsTestData, "never-sees-test-data", "With other test images", "loads no dataset"),
+    (FindsTestData, "never-sees-test-data", "differs in loss from epoch 1 on", "loads no dataset"),
+]
+
+
+def failures(cls: type[Method]) -> dict[str, str]:
+    return {one.check.name: one.reason for one in check_method(cls) if not one.good}
+
+
+TRAININGS = ("learns-digits", "deterministic", "resumes", "never-sees-test-data")
+
+
+@pytest.mark.parametrize(
+    ("cls", "check", "reason", "advice"), BROKEN, ids=[f"{check}-{cls.__name__}" for cls, check, *_ in BROKEN]
+)
+def test_a_broken_method_fails_its_check_only(cls: type[Method], check: str, reason: str, advice: str) -> None:
+    """Where a card or a docstring is what is broken, the trainings are those of `Good`, and left out."""
+    described = check in ("documented", "card")
+    checked = takewhile(lambda one: not (described and one.check.name in TRAININGS), check_method(cls))
+    found = {one.check.name: one.reason for one in checked if not one.good}
+    assert found.keys() == {check}, found
+    assert reason in found[check]
+    assert advice in next(one.advice for one in CHECKS if one.name == check)
+
+
+def test_every_check_has_a_method_that_fails_it() -> None:
+    assert {check for _, check, *_ in BROKEN} | {"deterministic"} == {one.name for one in CHECKS}
+
+
+def test_without_a_seed_nothing_that_compares_trainings_can_be_judged() -> None:
+    """The cause is named once; the others point to it."""
+    found = failures(OwnDice)
+    assert "with the same seed differ in loss from epoch 1 on" in found.pop("deterministic")
+    assert found.keys() == {"resumes", "never-sees-test-data"}
+    assert all("cannot be judged" in reason for reason in found.values())
+
+
+@dataclass(kw_only=True)
+class Raises(Good):
+    """It stumbles."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        weights: dict[str, float] = {}
+        return weights["nothing"] * batch.images.mean()
+
+
+@dataclass(kw_only=True)
+class NotScalar(Good):
+    """A loss per image."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        return cross_entropy(self.model(batch.images), batch.labels)
+
+
+@dataclass(kw_only=True)
+class NoDependence(Good):
+    """A loss that no weight can lower."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        return batch.images.mean()
+
+
+@dataclass(kw_only=True)
+class Idle(Good):
+    """Nothing is ever learned."""
+
+    def loss(self, batch: Batch) -> None:  # type: ignore[override]
+        del batch
+
+
+@pytest.mark.parametrize(
+    ("cls", "reason"),
+    [
+        (Raises, "KeyError: 'nothing' (test_checks.py, line"),
+        (NotScalar, "`loss` returned shape (16,) in a batch of 16 images, 0% into the training"),
+        (NoDependence, "The loss does not depend on the weights"),
+        (Idle, "No step gave any weight a gradient"),
+    ],
+)
+def test_a_method_that_cannot_train_is_told_why(cls: type[Method], reason: str) -> None:
+    assert reason in failures(cls)["finite"]
+
+
+@dataclass(kw_only=True)
+class FineTunes(Good):
+    """A hot start that is short, whatever the suite says."""
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        return replace(recipe, epochs=1, learning_rate=0.01 * recipe.learning_rate)
+
+    def prerequisites(self) -> tuple[Prerequisite, ...]:
+        return (Prerequisite(role="hot start"),)
+
+
+def test_a_single_epoch_can_be_judged_too() -> None:
+    assert failures(FineTunes) == {}
+
+
+@dataclass(kw_only=True)
+class Declared(TrainModeMeasurement):
+    """A measurement in train mode, on purpose."""
+
+    expected_failures: ClassVar[Mapping[str, str]] = {"networks-untouched": "it is the method's idea"}
+
+
+@dataclass(kw_only=True)
+class WronglyDeclared(Good):
+    """Nothing is wrong with it."""
+
+    expected_failures: ClassVar[Mapping[str, str]] = {"card": "it is a secret"}
+
+
+def test_an_expected_failure_is_good_and_keeps_its_reason() -> None:
+    found = [one for one in check_method(Declared) if one.outcome is not Outcome.PASSED]
+    assert [(one.check.name, one.outcome, one.reason) for one in found] == [
+        ("networks-untouched", Outcome.EXPECTED_FAILURE, "it is the method's idea")
+    ]
+    assert found[0].good
+
+
+def test_an_unexpected_pass_is_a_failure() -> None:
+    (found,) = [one for one in check_method(WronglyDeclared) if not one.good]
+    assert found.outcome is Outcome.UNEXPECTEDLY_PASSED
+    assert "it is a secret" in found.reason
+    assert "Remove that entry" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ({"crad": "why not"}, "Unknown check in `expected_failures` of Odd 'crad'. Did you mean 'card'"),
+        ({"card": " "}, "`expected_failures` of Odd gives no reason for 'card'"),
+    ],
+)
+def test_a_declaration_names_a_check_and_a_reason(declared: Mapping[str, str], message: str) -> None:
+    odd = type("Odd", (Good,), {"expected_failures": declared})
+    with pytest.raises(UserError, match=message):
+        next(check_method(odd))
+
+
+def test_the_callers_random_state_and_threads_are_left_alone() -> None:
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    assert failures(Good) == {}
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.get_num_threads() == threads
+
+
+def test_a_test_gets_one_item_per_check_with_its_name() -> None:
+    named, given = method_checks("pgd-at"), method_checks(Good)
+    assert [param.id for param in named] == [f"pgd-at-{one.name}" for one in CHECKS]
+    assert [param.id for param in given] == [f"Good-{one.name}" for one in CHECKS]
+
+
+@pytest.mark.parametrize(
+    ("cls", "check", "raised", "message"),
+    [
+        (NoAuthors, "card", pytest.fail.Exception, "(?s)failed: The card has no authors.*the board cites"),
+        (WronglyDeclared, "card", pytest.fail.Exception, "unexpectedly passed: .*it is a secret"),
+        (Declared, "networks-untouched", pytest.xfail.Exception, "it is the method's idea"),
+    ],
+)
+def test_an_item_fails_with_advice_and_an_expected_failure_is_an_xfail(
+    cls: type[Method], check: str, raised: type[BaseException], message: str
+) -> None:
+    (item,) = (param.values[0] for param in method_checks(cls) if param.id.endswith(check))
+    with pytest.raises(raised, match=message):
+        item()
+
+
+def test_an_item_that_passes_says_nothing() -> None:
+    for param in method_checks(Good)[:2]:
+        assert param.values[0]() is None
