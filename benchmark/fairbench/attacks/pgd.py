@@ -124,49 +124,48 @@ def pgd(  # noqa: C901, PLR0915  the loop of the engine reads better in one piec
 
     def one_start() -> Attacked:
         count = len(images)
-        every = torch.arange(count, device=images.device)
+        rows = torch.arange(count, device=images.device)  # still attacked; `points` is aligned with it
         points = _start(start, ball, generator)
         found = torch.empty_like(images)
         updates = torch.zeros(count, dtype=torch.long, device=images.device)
-        survived, missed = torch.zeros_like(updates), torch.zeros_like(updates)
+        survived = torch.zeros_like(updates)
         zero_gradient = torch.zeros(count, dtype=torch.bool, device=images.device)
         last_clean, first_adversarial = (images.clone(), images.clone()) if boundary else (None, None)
-        rows = every  # rows of the batch that are still attacked; `points` is aligned with it
+
+        def here(values: Tensor) -> Tensor:
+            """The rows that are still attacked; without a copy while these are all."""
+            return values if len(rows) == count else values[rows]
+
         for k in range(steps):
             noise = torch.empty_like(images).normal_(generator=generator) if jitter > 0 else None
             points.requires_grad_(True)
             logits = model(points).float()
-            (gradient,) = torch.autograd.grad(loss(logits, target[rows]).sum(), points)
+            (gradient,) = torch.autograd.grad(loss(logits, here(target)).sum(), points)
             points, logits = points.detach(), logits.detach()
-            correct = logits.argmax(dim=1) == labels[rows]
+            correct = logits.argmax(dim=1) == here(labels)
             if observe is not None:
                 observe(k, points, logits, rows)
             if k == 0:
                 zero_gradient = ~gradient.flatten(1).any(dim=1)
             survived[rows] += correct
-            missed[rows] += ~correct
-            if tau is not None:
-                leaving = missed[rows] > tau
-                found[rows[leaving]] = points[leaving]
-                staying = ~leaving
-            else:
-                staying = torch.ones_like(correct)
-            moved = ball.project(
-                points
-                + _ascent(gradient, threat.norm) * (size[rows] * (-1 if descend else 1))
-                + (jitter * noise[rows] if noise is not None else 0),
-                rows,
-            )
+            missed = k + 1 - here(survived)  # an active image was checked at every iterate so far
+            moved = torch.addcmul(points, _ascent(gradient, threat.norm), here(size), value=-1 if descend else 1)
+            if noise is not None:
+                moved = moved + jitter * here(noise)
+            moved = ball.project(moved, rows)
             if last_clean is not None and first_adversarial is not None:
-                unbroken = missed[rows] == 0
+                unbroken = missed == 0
                 last_clean[rows[unbroken]] = points[unbroken]
                 first_adversarial[rows[unbroken]] = moved[unbroken]
-            updates[rows] += staying
-            points = moved
-            if tau is not None:
-                rows, points = rows[staying], moved[staying]
+            if tau is not None and bool((leaving := missed > tau).any()):
+                found[rows[leaving]] = points[leaving]
+                updates[rows[leaving]] = k
+                rows, points = rows[~leaving], moved[~leaving]
                 if len(rows) == 0:
                     break
+            else:
+                points = moved
+        updates[rows] = steps
         found[rows] = ball.project(points, rows)
         if observe is not None and judge_last and len(rows) > 0:
             with torch.no_grad():
