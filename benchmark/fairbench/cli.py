@@ -7,13 +7,9 @@ from typing import Any, TypeVar
 import click
 
 from fairbench import __version__
-from fairbench.errors import UserError
+from fairbench.errors import INTERRUPTED, UserError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as the shell has it."""
 
 
 class _Refused(click.ClickException):

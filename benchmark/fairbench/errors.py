@@ -7,6 +7,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as the shell has it."""
+
+
 class UserError(ValueError):
     """Something the user gave cannot be used. The command line prints the message without a traceback."""
 

@@ -52,6 +52,17 @@ class Standing:
     reason: str = ""
     trained: bool
 
+    def plain(self) -> dict[str, str | int]:
+        """For machines."""
+        run = self.run
+        return {
+            "label": run.label,
+            "seed": run.seed,
+            "key": run.key,
+            "state": self.state.value,
+            "reason": self.reason,
+        }
+
 
 def make_plan(
     suite: Suite,

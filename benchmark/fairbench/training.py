@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from fairbench.atomic import atomic
+from fairbench.attacks.judging import exact_arithmetic
 from fairbench.checkpoint import file_sha256, save_weights
-from fairbench.data.batches import TrainingBatches, evaluation_batches
+from fairbench.data.batches import TrainingBatches, evaluation_batches, unit
 from fairbench.data.dataset import Dataset
 from fairbench.environment import peak_memory
 from fairbench.errors import TrainingFailedError
@@ -109,7 +110,8 @@ def train(
     """
     training = _Training(run, method, dataset, folder=folder, device=device, prerequisites=prerequisites or {})
     try:
-        training.finish(progress)
+        with exact_arithmetic(device):  # fp32 means fp32; who wants speed says bf16
+            training.finish(progress)
         return training.summarise(prerequisite_cost=prerequisite_cost)
     except TrainingFailedError as error:
         error.history, error.seconds = training.state.history, training.state.seconds
@@ -150,7 +152,7 @@ class _Training:
             threat=run.suite.threat,
             recipe=run.recipe,
             classes=dataset.classes,
-            class_counts=torch.bincount(self.train_split.labels, minlength=dataset.classes),
+            class_counts=torch.tensor(dataset.train_counts, device=device),
             noise=streams["noise"],
             generator=streams["method"],
             prerequisites=self.others,
@@ -275,7 +277,7 @@ class _Training:
         last = state.average.weights or self.model.state_dict()
         save_weights(self.folder / "selected.safetensors", state.selected)
         save_weights(self.folder / "last.safetensors", last)
-        image = self.train_split.images[:1].float() / 255
+        image = unit(self.train_split.images[:1])
         multiply_adds = {name: _multiply_adds(net, image) for name, net in {"model": self.model, **self.others}.items()}
         relative = {name: count / multiply_adds["model"] for name, count in multiply_adds.items()}
         units = sum(passes.units * relative[name] for name, passes in state.passes.items())

@@ -3,7 +3,7 @@
     with exact_arithmetic(images.device), frozen(model), torch.no_grad():
         predicted = predictions(Judged(model, classes=10)(images), labels)
 
-Training may use TF32 or bf16 where a suite allows it; a verdict never does.
+Training may use bf16 where a suite allows it; a verdict never does.
 """
 
 from collections.abc import Iterator

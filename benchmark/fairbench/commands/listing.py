@@ -8,8 +8,6 @@ from fairbench.data.sources import dataset_names
 from fairbench.models import describe, model_names
 from fairbench.suite_file import load_suite, suite_names
 
-KINDS = ("methods", "suites", "datasets", "models")
-
 
 def listing(kind: str, *, as_json: bool) -> None:
     """Print names with one line about each."""

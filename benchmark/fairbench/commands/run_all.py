@@ -11,16 +11,13 @@ from fairbench.atomic import atomic
 from fairbench.commands.selection import Planned, Selection, plan
 from fairbench.console import console as make_console
 from fairbench.display import Display
-from fairbench.errors import UserError
+from fairbench.errors import INTERRUPTED, UserError
 from fairbench.execution.processes import LocalProcesses
 from fairbench.execution.task import Ending, Task
 from fairbench.plan import Standing, State
 from fairbench.ranking import build_boards
 from fairbench.report.terminal import terminal_table
 from fairbench.runner import Rerun, Runner, Where, needed_tasks, standings
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as the shell has it."""
 
 
 def run_all(  # one argument per option
@@ -79,17 +76,13 @@ def _blocked(found: list[Standing], tasks: list[Task]) -> list[str]:
 def _show_plan(
     found: list[Standing], tasks: list[Task], problems: list[str], *, as_json: bool, console: Console
 ) -> None:
-    computed = {task.run.key: task for task in tasks}
+    computed = {task.run.key for task in tasks}
     if as_json:
         listed = [
             {
+                **one.plain(),
                 "method": one.run.method,
-                "label": one.run.label,
-                "seed": one.run.seed,
                 "role": one.run.role,
-                "key": one.run.key,
-                "state": one.state.value,
-                "reason": one.reason,
                 "compute": one.run.key in computed,
                 "prerequisites": {role: run.key for role, run in one.run.prerequisites},
             }
@@ -139,9 +132,9 @@ def _devices(device: str) -> tuple[str, ...]:
     if device == "cpu":
         return ("cpu",)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device == "auto":
-        return tuple(f"cuda:{i}" for i in range(count)) or ("cpu",)
     every = tuple(f"cuda:{i}" for i in range(count))
+    if device == "auto":
+        return every or ("cpu",)
     if device == "cuda" and every:
         return every
     if device in every:

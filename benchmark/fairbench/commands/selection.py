@@ -41,13 +41,11 @@ class Planned:
 
     Attributes:
         suite: the protocol.
-        methods: names of the selected methods that can be used.
         runs: prerequisites first.
         problems: one sentence per method that cannot be used.
     """
 
     suite: Suite
-    methods: tuple[str, ...]
     runs: list[Run]
     problems: list[str]
 
@@ -86,7 +84,7 @@ def plan(selection: Selection) -> Planned:
         create=lambda name, changed: methods.create(name, changed, plugins=selection.plugins),
         dataset_digest=dataset_digest(suite.dataset, folder=suite.folder),
     )
-    return Planned(suite=suite, methods=tuple(name for name, _ in chosen), runs=runs, problems=problems)
+    return Planned(suite=suite, runs=runs, problems=problems)
 
 
 def _settings(texts: Sequence[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import json
 import sys
 
+from rich.markup import escape
 from rich.table import Table
 
 from fairbench.commands.selection import Selection, plan
@@ -18,16 +19,7 @@ def status(selection: Selection, where: Where, *, as_json: bool) -> int:
     planned = plan(selection)
     found = standings(planned.runs, where)
     if as_json:
-        rows = [
-            {
-                "label": one.run.label,
-                "seed": one.run.seed,
-                "key": one.run.key,
-                "state": one.state.value,
-                "reason": one.reason,
-            }
-            for one in found
-        ]
+        rows = [one.plain() for one in found]
         sys.stdout.write(
             json.dumps({"suite": planned.suite.name, "runs": rows, "problems": planned.problems}, indent=2) + "\n"
         )
@@ -38,9 +30,7 @@ def status(selection: Selection, where: Where, *, as_json: bool) -> int:
             table.add_column(heading, overflow="fold")
         for one in found:
             colour = COLOURS.get(one.state, "red")
-            table.add_row(
-                one.run.label, str(one.run.seed), f"[{colour}]{one.state.value}", one.reason.replace("[", r"\[")
-            )
+            table.add_row(one.run.label, str(one.run.seed), f"[{colour}]{one.state.value}", escape(one.reason))
         out.print(table)
         for problem in planned.problems:
             out.print(problem, markup=False)

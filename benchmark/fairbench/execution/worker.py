@@ -9,8 +9,8 @@ import json
 import shutil
 import time
 import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ from fairbench.data.dataset import Dataset
 from fairbench.data.loading import load_dataset
 from fairbench.environment import hardware, peak_memory, source, versions
 from fairbench.errors import TrainingFailedError, UserError
-from fairbench.evaluation import evaluate
+from fairbench.evaluation import Evaluated, evaluate
 from fairbench.execution.task import Ended, Ending, Task
 from fairbench.method import Method
 from fairbench.plan import State, is_trained, run_lock, standing
@@ -87,8 +87,6 @@ def _remember_failure(folder: Path, reason: str) -> None:
 def _compute(task: Task, folder: Path, progress: Progress) -> None:
     run, device = task.run, torch.device(task.device)
     torch.set_num_threads(1)  # runs are what is parallel; sums do not depend on the number of jobs
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32; who wants speed says bf16
     dataset = load_dataset(run.suite.dataset, folder=run.suite.folder, data_dir=task.data_dir)
     method = methods.create(run.method, dict(run.changed), plugins=task.plugins)
     result = run.result_file(task.results)
@@ -107,7 +105,7 @@ def _compute(task: Task, folder: Path, progress: Progress) -> None:
             )
         except TrainingFailedError as error:
             if task.evaluate:  # outcomes that came from elsewhere are not ours to replace
-                provenance = _provenance(task, method, dataset, failure=error)
+                provenance = _failed(_origin(task, method, dataset), error)
                 write_outcomes(result, Outcomes(rows=no_rows(), provenance=provenance))
             raise
     if not task.evaluate:
@@ -126,36 +124,16 @@ def _compute(task: Task, folder: Path, progress: Progress) -> None:
         folder=folder / "attacks",
         progress=progress,
     )
-    seconds = {"training": trained.seconds, **evaluated.seconds, "evaluation": time.monotonic() - began}
-    provenance = _provenance(
-        task,
-        method,
-        dataset,
-        trained=trained,
-        flags=evaluated.flags,
-        warnings=evaluated.warnings,
-        seconds=seconds,
-    )
+    origin = _origin(task, method, dataset)
+    provenance = _done(origin, trained, evaluated, seconds=time.monotonic() - began)
     write_outcomes(result, Outcomes(rows=evaluated.rows, provenance=provenance))
 
 
-def _provenance(
-    task: Task,
-    method: Method,
-    dataset: Dataset,
-    *,
-    trained: Trained | None = None,
-    failure: TrainingFailedError | None = None,
-    flags: Mapping[str, object] | None = None,
-    warnings: list[str] | None = None,
-    seconds: dict[str, float] | None = None,
-) -> Provenance:
+def _origin(task: Task, method: Method, dataset: Dataset) -> Provenance:
+    """What is known of a run however it ends."""
     run, device = task.run, torch.device(task.device)
-    history, spent = (failure.history, {"training": failure.seconds}) if failure else ([], {})
     return Provenance(
-        status="done" if trained else "failed",
-        reason=failure.reason if failure else "",
-        failed_epoch=failure.epoch if failure else -1,
+        status="done",
         key=run.key,
         description=run.description(),
         suite=run.suite.name,
@@ -167,22 +145,41 @@ def _provenance(
         card=asdict(method.card),
         seed=run.seed,
         class_names=list(dataset.class_names),
-        train_counts=torch.bincount(dataset.train.labels, minlength=dataset.classes).tolist(),
-        selected_epoch=trained.selected_epoch if trained else -1,
-        history=trained.history if trained else history,
-        flags=dict(flags or {}),
-        warnings=[*(warnings or []), *_declared(method)],
-        passes=trained.passes if trained else {},
-        cost=trained.cost if trained else 0.0,
-        prerequisite_cost=trained.prerequisite_cost if trained else 0.0,
-        seconds=seconds or spent,
-        peak_memory=max(trained.peak_memory if trained else 0, peak_memory(device)),
-        checkpoints=trained.checkpoints if trained else {},
+        train_counts=list(dataset.train_counts),
+        warnings=_declared(method),
+        peak_memory=peak_memory(device),
         versions=versions(),
         source=source(),
         hardware=hardware(device),
         device=device.type,
         threads=torch.get_num_threads(),
+    )
+
+
+def _failed(origin: Provenance, failure: TrainingFailedError) -> Provenance:
+    return replace(
+        origin,
+        status="failed",
+        reason=failure.reason,
+        failed_epoch=failure.epoch,
+        history=failure.history,
+        seconds={"training": failure.seconds},
+    )
+
+
+def _done(origin: Provenance, trained: Trained, evaluated: Evaluated, *, seconds: float) -> Provenance:
+    return replace(
+        origin,
+        selected_epoch=trained.selected_epoch,
+        history=trained.history,
+        flags=dict(evaluated.flags),
+        warnings=[*evaluated.warnings, *origin.warnings],
+        passes=trained.passes,
+        cost=trained.cost,
+        prerequisite_cost=trained.prerequisite_cost,
+        seconds={"training": trained.seconds, **evaluated.seconds, "evaluation": seconds},
+        peak_memory=max(trained.peak_memory, origin.peak_memory),
+        checkpoints=trained.checkpoints,
     )
 
 
