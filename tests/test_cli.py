@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import click
@@ -81,6 +82,25 @@ def test_dry_run_shows_the_plan_and_computes_nothing(cli: Cli, tmp_path: Path) -
     assert "2 of 2 runs would be computed" in words
     assert "needs hot start: trades, seed 0" in words
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            "[methods.hamm]\nselection_steps = 5",
+            "Unknown method with defaults in the suite tuned 'hamm'. Did you mean 'ham'",
+        ),
+        ("[methods.ham]\nselection_step = 5", "Did you mean 'selection_steps'"),
+        ("[methods.ham]\nselection_steps = 0", "selection_steps=0 is not allowed; allowed: at least 1"),
+    ],
+)
+def test_defaults_of_a_suite_are_checked_when_it_is_planned(cli: Cli, tmp_path: Path, lines: str, message: str) -> None:
+    text = (resources.files("fairbench") / "suites" / "digits.toml").read_text(encoding="utf-8")
+    (tmp_path / "tuned.toml").write_text(f"{text}\n{lines}\n", encoding="utf-8")
+    done = cli("run-all", "--suite", "tuned.toml", "--method", "ham", "--dry-run")
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.split())
 
 
 SUITE = """

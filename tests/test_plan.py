@@ -12,6 +12,7 @@ from fairbench.plan import State, make_plan, run_lock, standing
 from fairbench.provenance import Provenance
 from fairbench.run import Run
 from fairbench.store import Outcomes, no_rows, write_outcomes
+from fairbench.suite import MethodDefaults
 
 
 def _plan(*names: str, suite: Suite | None = None, seeds: tuple[int, ...] = (0, 1)) -> list[Run]:
@@ -69,6 +70,20 @@ def test_the_label_names_changed_parameters_only() -> None:
     assert label({}) == label({"beta": "6"}) == "trades"
     assert label({"beta": "3"}) == label({"beta": "3.0"}) != label({"beta": "4"})
     assert label({"beta": "3"}).startswith("trades-")
+
+
+def test_the_label_compares_with_the_defaults_of_the_suite() -> None:
+    """Where a suite sets beta to 3, 3 is nothing special and 6 is; the key knows the value in either case."""
+    suite = load_suite("digits")
+    three = replace(suite, methods=(MethodDefaults(method="trades", parameters=(("beta", 3.0),)),))
+
+    def run(suite: Suite, beta: float) -> Run:
+        chosen: list[tuple[str, Method]] = [("trades", methods.create("trades", {"beta": beta}))]
+        return make_plan(suite, chosen, seeds=(0,), create=methods.create, dataset_digest="")[0]
+
+    assert run(three, 3).label == run(suite, 6).label == "trades"
+    assert run(three, 6).changed == (("beta", 6.0),)
+    assert run(three, 6).key == run(suite, 6).key != run(three, 3).key == run(suite, 3).key
 
 
 def test_keys_tell_everything_apart_that_matters() -> None:

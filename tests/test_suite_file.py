@@ -235,3 +235,28 @@ def test_the_eight_suites_ship_and_follow_the_protocol() -> None:
 @pytest.mark.parametrize(("name", "epsilon"), [("digits", 0.15), ("mnist", 0.3), ("cifar10", 8 / 255)])
 def test_a_shipped_suite_has_the_radius_of_the_protocol(name: str, epsilon: float) -> None:
     assert load_suite(name).threat.epsilon == epsilon
+
+
+def test_defaults_of_methods() -> None:
+    """What authors chose by dataset is written in the suite, and is nobody's change of the protocol."""
+    plain = parsed(written(LINES))
+    suite = parsed(
+        written(LINES) + "\n[methods.ham]\nselection_steps = 5\n[methods.frl]\ntau1 = 0.1\nanti_windup = true"
+    )
+    assert suite.defaults_of("ham") == {"selection_steps": 5}
+    assert suite.defaults_of("frl") == {"tau1": 0.1, "anti_windup": True}
+    assert suite.defaults_of("trades") == plain.defaults_of("ham") == {}
+    assert protocol_description(suite, dataset_digest="") == protocol_description(plain, dataset_digest="")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[methods]\nham = 5", "written as \\[methods.NAME\\]"),
+        ("[[methods]]\nham = 5", "written as \\[methods.NAME\\]"),
+        ("[methods.ham]\nselection_steps = [5]", "methods.ham.selection_steps = \\[5\\] is no hyper-parameter"),
+    ],
+)
+def test_defaults_of_methods_are_tables_of_values(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parsed(f"{written(LINES)}\n{text}")

@@ -21,7 +21,7 @@ from fairbench.store import read_provenance
 from fairbench.suite import Suite
 
 Create = Callable[[str, Mapping[str, Parameter]], Method]
-"""(registered name, changed hyper-parameters) -> a method."""
+"""(registered name, changed hyper-parameters) -> a method, as it is in the suite apart from these."""
 
 
 class State(Enum):
@@ -101,7 +101,7 @@ def make_plan(
             suite=suite.teaching() if taught else suite,
             method=name,
             parameters=tuple(sorted(method.parameters().items())),
-            changed=changed_parameters(method),
+            changed=changed_parameters(method, type(method).configured(suite.defaults_of(name))),
             recipe=method.recipe(suite.recipe),
             seed=seed,
             role="teacher" if taught else "method",

@@ -27,7 +27,7 @@ class Provenance:
         method: registered name.
         label: directory name of the row, `method` or `method-<hash>`.
         role: `method`, or `teacher` for a run on the suite's teacher architecture.
-        changed: hyper-parameters that differ from the method's defaults.
+        changed: hyper-parameters that differ from the method's defaults in the suite.
         card: the method's card, so that a board can be shown where the method is not installed.
         seed: training seed.
         class_names: by label.

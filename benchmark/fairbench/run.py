@@ -19,7 +19,7 @@ class Run:
         suite: the protocol; for a teacher on a larger network, with that network as its model.
         method: registered name.
         parameters: all hyper-parameters, resolved, sorted by name.
-        changed: those that differ from the method's defaults, sorted by name.
+        changed: those that differ from the method's defaults in this suite, sorted by name.
         recipe: the suite's recipe as the method asked for it.
         seed: training seed.
         role: `teacher` for a run on the suite's teacher network where that differs from its model.
@@ -77,7 +77,7 @@ def plain(parameters: tuple[tuple[str, Parameter], ...]) -> dict[str, object]:
     return {name: str(v) if isinstance(v, float) and not math.isfinite(v) else v for name, v in parameters}
 
 
-def changed_parameters(method: Method) -> tuple[tuple[str, Parameter], ...]:
-    """The hyper-parameters of a method that differ from its defaults, sorted by name."""
-    defaults = type(method)().parameters()
+def changed_parameters(method: Method, usual: Method) -> tuple[tuple[str, Parameter], ...]:
+    """The hyper-parameters in which a method differs from another configuration of it, sorted by name."""
+    defaults = usual.parameters()
     return tuple(sorted((name, v) for name, v in method.parameters().items() if v != defaults[name]))

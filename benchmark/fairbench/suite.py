@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from fairbench.errors import UserError
+from fairbench.hyperparameter import Parameter
 
 Norm = Literal["Linf", "L2"]
 Precision = Literal["fp32", "bf16"]
@@ -214,6 +215,19 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MethodDefaults:
+    """What a method's hyper-parameters are in a suite, where its authors chose them by dataset (DAFA, CFA, HAM).
+
+    Attributes:
+        method: registered name.
+        parameters: names and values; all others have the method's own defaults.
+    """
+
+    method: str
+    parameters: tuple[tuple[str, Parameter], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Suite:
     """A named, versioned protocol.
 
@@ -224,6 +238,7 @@ class Suite:
         model: architecture (`fairbench list models`).
         teacher: architecture of the teacher of distillation methods, trained by TRADES in the same suite.
         seeds: training seeds of a complete row.
+        methods: hyper-parameters that are others here than by a method's own defaults; part of the runs' keys.
         folder: where the suite file lies; resolves `dataset.file` and enters no key.
     """
 
@@ -237,6 +252,7 @@ class Suite:
     recipe: Recipe
     evaluation: Evaluation
     seeds: tuple[int, ...] = (0, 1, 2)
+    methods: tuple[MethodDefaults, ...] = ()
     folder: str = ""
 
     def __post_init__(self) -> None:
@@ -265,6 +281,10 @@ class Suite:
             value=self.evaluation.pgd_step,
             allowed="at most twice threat.epsilon",
         )
+
+    def defaults_of(self, method: str) -> dict[str, Parameter]:
+        """What the suite sets of a method's hyper-parameters, by name."""
+        return {name: value for found in self.methods if found.method == method for name, value in found.parameters}
 
     def teaching(self) -> "Suite":
         """The same protocol with the teacher's architecture in the model's place."""

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from fairbench.errors import UserError, unknown
-from fairbench.suite import Suite
+from fairbench.hyperparameter import Parameter
+from fairbench.suite import MethodDefaults, Suite
 
 _T = TypeVar("_T")
 
@@ -91,6 +92,8 @@ def _build(kind: type[_T], table: Mapping[str, Any], *, prefix: str) -> _T:
 
 def _convert(value: Any, wanted: Any, *, field: str) -> Any:
     """A TOML value as the type of its field."""
+    if wanted == tuple[MethodDefaults, ...]:
+        return _method_defaults(value, field=field)
     if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
         if not isinstance(value, dict):
             raise UserError(f"{field} = {value!r} must be a table, written as [{field}].")
@@ -109,6 +112,22 @@ def _convert(value: Any, wanted: Any, *, field: str) -> Any:
     if type(value) is not wanted:  # bool is an int for isinstance, and true is no number of epochs
         raise UserError(f"{field} = {value!r} is {_kind(type(value))}; it must be {_kind(wanted)}.")
     return value
+
+
+def _method_defaults(value: Any, *, field: str) -> tuple[MethodDefaults, ...]:
+    """The tables [methods.NAME]; what a hyper-parameter allows is checked when its method is planned."""
+    if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
+        raise UserError(f"{field} = {value!r} must be tables, written as [{field}.NAME], of hyper-parameters.")
+    found = []
+    for name, table in value.items():
+        for parameter, chosen in table.items():
+            if not isinstance(chosen, Parameter):
+                raise UserError(
+                    f"{field}.{name}.{parameter} = {chosen!r} is no hyper-parameter; "
+                    "allowed: a number, true, false or text."
+                )
+        found.append(MethodDefaults(method=name, parameters=tuple(sorted(table.items()))))
+    return tuple(found)
 
 
 def _number(value: Any, *, field: str) -> float:

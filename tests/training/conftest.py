@@ -79,7 +79,7 @@ def train_one(digits: Dataset) -> Train:
         needed = prerequisites or {role: model_of(replace(other, seed=9), dataset) for role, other in run.prerequisites}
         return train(
             run,
-            method or methods.create(run.method, dict(run.changed)),
+            method or methods.create(run.method, dict(run.parameters)),
             dataset,
             folder=folder,
             device=torch.device("cpu"),

@@ -1,6 +1,6 @@
 """From what the user named (a suite, methods, seeds, settings) to a plan."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from fairbench import methods
 from fairbench.data.digest import dataset_digest
 from fairbench.data.sources import dataset_names
 from fairbench.errors import UserError, unknown
+from fairbench.hyperparameter import Parameter
 from fairbench.method import Method
 from fairbench.models import model_names
 from fairbench.plan import make_plan
@@ -58,21 +59,20 @@ def plan(selection: Selection) -> Planned:
             the plan, not an error.
     """
     suite = load_suite(selection.suite)
-    for model in (suite.model, suite.teacher):
-        if model not in model_names():
-            raise unknown("model", model, model_names())
-    if not suite.dataset.file and suite.dataset.name not in dataset_names():
-        raise unknown(
-            "dataset", suite.dataset.name, dataset_names(), advice="A dataset of your own is given as `file`."
-        )
+    known = methods.names(plugins=selection.plugins)
+    _check_names(suite, known)
+
+    def create(name: str, changes: Mapping[str, str | Parameter]) -> Method:
+        return methods.create(name, {**suite.defaults_of(name), **changes}, plugins=selection.plugins)
+
     changes = _settings(selection.settings)
     if changes and not selection.methods:
         raise UserError(f"--set {selection.settings[0]} needs --method: say whose hyper-parameter it is.")
     chosen: list[tuple[str, Method]] = []
     problems: list[str] = []
-    for name in dict.fromkeys(selection.methods) or methods.names(plugins=selection.plugins):
+    for name in dict.fromkeys(selection.methods) or known:
         try:
-            chosen.append((name, methods.create(name, changes, plugins=selection.plugins)))
+            chosen.append((name, create(name, changes)))
         except UserError as error:
             if selection.methods:
                 raise
@@ -81,10 +81,24 @@ def plan(selection: Selection) -> Planned:
         suite,
         chosen,
         seeds=tuple(dict.fromkeys(selection.seeds)) or suite.seeds,
-        create=lambda name, changed: methods.create(name, changed, plugins=selection.plugins),
+        create=create,
         dataset_digest=dataset_digest(suite.dataset, folder=suite.folder),
     )
     return Planned(suite=suite, runs=runs, problems=problems)
+
+
+def _check_names(suite: Suite, known: Sequence[str]) -> None:
+    """Whatever a suite names must exist here."""
+    for model in (suite.model, suite.teacher):
+        if model not in model_names():
+            raise unknown("model", model, model_names())
+    if not suite.dataset.file and suite.dataset.name not in dataset_names():
+        raise unknown(
+            "dataset", suite.dataset.name, dataset_names(), advice="A dataset of your own is given as `file`."
+        )
+    for defaults in suite.methods:
+        if defaults.method not in known:
+            raise unknown(f"method with defaults in the suite {suite.name}", defaults.method, known)
 
 
 def _settings(texts: Sequence[str]) -> dict[str, str]:

@@ -88,7 +88,7 @@ def _compute(task: Task, folder: Path, progress: Progress) -> None:
     run, device = task.run, torch.device(task.device)
     torch.set_num_threads(1)  # runs are what is parallel; sums do not depend on the number of jobs
     dataset = load_dataset(run.suite.dataset, folder=run.suite.folder, data_dir=task.data_dir)
-    method = methods.create(run.method, dict(run.changed), plugins=task.plugins)
+    method = methods.create(run.method, dict(run.parameters), plugins=task.plugins)
     result = run.result_file(task.results)
     if not is_trained(folder):
         try:
