@@ -113,6 +113,20 @@ class TestBall:
         assert first[0].std().item() == pytest.approx(0.001, rel=0.05)
         assert attacked.images.min() >= 0
 
+    @pytest.mark.parametrize("norm", NORMS)
+    def test_a_gaussian_start_that_is_returned_is_in_the_ball_too(self, norm: Norm, small_net: nn.Module) -> None:
+        """Where the start is misclassified and the attack stops there, the ball may be smaller than the noise."""
+        images, _ = some_images()
+        threat = Threat(norm=norm, epsilon=1e-4, step=2e-5, steps=3)
+        wrong = (small_net.eval()(images).argmax(dim=1) + 1) % 10
+        attacked = pgd(
+            small_net, images, wrong, threat=threat, generator=seeded(), start="gaussian", tau=0, boundary=True
+        )
+        assert (attacked.updates == 0).all()
+        assert Ball(norm, images, threat.epsilon).contains(attacked.images).all()
+        assert attacked.last_clean is not None
+        assert Ball(norm, images, threat.epsilon).contains(attacked.last_clean).all()
+
 
 class TestTheModelIsLeftAlone:
     @pytest.mark.parametrize("training", [True, False])

@@ -122,7 +122,7 @@ def pgd(  # noqa: C901, PLR0915  the loop of the engine reads better in one piec
     target = labels if target is None else target
     precision = torch.autocast(images.device.type, torch.bfloat16, enabled=threat.attack_precision == "bf16")
 
-    def one_start() -> Attacked:
+    def one_start() -> Attacked:  # noqa: C901  as above
         count = len(images)
         rows = torch.arange(count, device=images.device)  # still attacked; `points` is aligned with it
         points = _start(start, ball, generator)
@@ -166,17 +166,22 @@ def pgd(  # noqa: C901, PLR0915  the loop of the engine reads better in one piec
             else:
                 points = moved
         updates[rows] = steps
-        found[rows] = ball.project(points, rows)
+        found[rows] = points
+        # A Gaussian start, which may leave the ball, has not been projected where an image stopped at it.
+        everywhere = torch.arange(count, device=images.device)
+        found = ball.project(found, everywhere)
+        if last_clean is not None:
+            last_clean = ball.project(last_clean, everywhere)
         if observe is not None and judge_last and len(rows) > 0:
             with torch.no_grad():
                 observe(steps, found[rows], model(found[rows]).float(), rows)
         return Attacked(
-            images=found.clamp(0, 1),
+            images=found,
             updates=updates,
             survived=survived,
             zero_gradient=zero_gradient,
-            last_clean=_clipped(last_clean),
-            first_adversarial=_clipped(first_adversarial),
+            last_clean=last_clean,
+            first_adversarial=first_adversarial,
         )
 
     with frozen(model, train_mode=train_mode), torch.enable_grad(), precision:
@@ -220,8 +225,3 @@ def _stronger(first: Attacked, second: Attacked, model: nn.Module, labels: Tenso
 
 def _per_image(value: float | Tensor, images: Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=images.dtype, device=images.device).expand(len(images)).reshape(-1, 1, 1, 1)
-
-
-def _clipped(images: Tensor | None) -> Tensor | None:
-    """A Gaussian start may lie outside [0, 1]; what leaves the engine does not."""
-    return None if images is None else images.clamp(0, 1)
