@@ -13,14 +13,14 @@
 
 The trainer owns the loop, the optimiser, the schedule, precision, selection and checkpoints, and calls the hooks in
 this order: `recipe`, `prerequisites` (when planning); `start`; then per epoch `begin_epoch`, `step` (which calls
-`loss`) per batch, `end_epoch`, and `admits` where weights are averaged. This module imports no torch, so that planning
+`loss`) per batch, `admits` where weights are averaged, and `end_epoch`. This module imports no torch, so that planning
 and listing stay quick.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from fairbench.errors import unknown
 from fairbench.hyperparameter import Parameter, checked_hyperparameter, read_hyperparameter
@@ -82,6 +82,22 @@ class Prerequisite:
     parameters: tuple[tuple[str, Parameter], ...] = ()
 
 
+class View(Protocol):
+    """Another augmentation of some images of a batch, drawn from a stream of its own."""
+
+    def __call__(self, name: str, rows: "Tensor", /, strength: "Tensor | None" = None) -> "Tensor":
+        """Images in the shape of `images[rows]`; a row that is named twice is drawn twice.
+
+        Args:
+            name: one of `fairbench.data.augmentation.VIEWS`.
+            rows: positions in the batch, (n,).
+            strength: share of the augmentation's magnitude for each row, (n,) in [0, 1]; "randaugment" only.
+
+        Raises:
+            UserError: for an unknown name, or a strength where there is none to set.
+        """
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
     """A batch of the training split (or, for methods that ask, of the validation split, not augmented).
@@ -91,15 +107,14 @@ class Batch:
         labels: (batch,) int64.
         indices: (batch,) positions in the training split, stable over epochs.
         progress: share of the training that is over, in [0, 1).
-        view: `view("randaugment", rows)` gives the rows' images under another augmentation, same shape as
-            `images[rows]`, drawn from a stream of its own.
+        view: `view("randaugment", rows)` gives the rows' images under another augmentation.
     """
 
     images: "Tensor"
     labels: "Tensor"
     indices: "Tensor"
     progress: float
-    view: "Callable[[str, Tensor], Tensor]"
+    view: View
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,15 +214,15 @@ class Method(ABC):
         """One update: `update` clears the gradients, differentiates the loss, checks the gradients and steps."""
         update(self.loss(batch))
 
+    def admits(self, validation: Validation) -> bool:
+        """Whether this epoch's weights enter the average, where weights are averaged (CFA's gate)."""
+        del validation
+        return True
+
     def end_epoch(self, epoch: int) -> Mapping[str, float | list[float]]:
         """Called after every epoch; update the state and return what the history should show of it."""
         del epoch
         return {}
-
-    def admits(self, statistics: ClassStatistics) -> bool:
-        """Whether this epoch's weights enter the average, where weights are averaged (CFA's gate)."""
-        del statistics
-        return True
 
     def state_dict(self) -> "dict[str, Tensor]":
         """State that must survive a kill between two epochs; tensors of final shape."""

@@ -10,7 +10,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from fairbench.data.batches import TrainingBatches, evaluation_batches, unit
 from fairbench.data.dataset import Dataset
 from fairbench.environment import peak_memory
 from fairbench.errors import TrainingFailedError
-from fairbench.method import Batch, ClassStatistics, Method, Setup, Validation
+from fairbench.method import ClassStatistics, Method, Setup, Validation
 from fairbench.models import build_model
 from fairbench.passes import PGD_AT_UNITS, PassCounter
 from fairbench.progress import Progress, silent
@@ -201,9 +201,7 @@ class _Training:
         )
         with ExitStack() as counters:
             self._count(counters)
-            self.method.begin_epoch(
-                state.epoch, Validation(statistics=state.statistics, batches=self._validation_batches)
-            )
+            self.method.begin_epoch(state.epoch, self._validation())
             for batch in self.batches.epoch(state.epoch, recipe.epochs):
                 for group in state.optimiser.param_groups:
                     group["lr"] = learning_rate(recipe, step=state.step, steps_per_epoch=len(self.batches))
@@ -217,12 +215,14 @@ class _Training:
     def _close_epoch(self, loss: float | None) -> None:
         """Average, judge, select, and write the history of the epoch."""
         state, method = self.state, self.method
+        if self._steers:  # by what the next epoch begins with
+            state.statistics = self._judge(self.model, counted=state.epoch + 1 < self.run.recipe.epochs)
+        if state.average.due(state.epoch):
+            with ExitStack() as counters:
+                self._count(counters)
+                if method.admits(self._validation()):
+                    state.average.add(self.model)
         reported = method.end_epoch(state.epoch)
-        averaging = state.average.due(state.epoch)
-        gated = averaging and type(method).admits is not Method.admits
-        state.statistics = self._judge(self.model, counted=True) if self._steers or gated else None
-        if averaging and (state.statistics is None or method.admits(state.statistics)):
-            state.average.add(self.model)
         deployed, judged = self.model, state.statistics
         if state.average.weights:
             state.average.copy_to(self.averaged)
@@ -262,8 +262,12 @@ class _Training:
                 evaluation=self.run.suite.evaluation,
             )
 
-    def _validation_batches(self) -> Iterator[Batch]:
-        return evaluation_batches(self.validation_split, batch_size=self.run.recipe.batch_size)
+    def _validation(self) -> Validation:
+        """The held-out split and what is known of it, for the model as it is."""
+        return Validation(
+            statistics=self.state.statistics,
+            batches=lambda: evaluation_batches(self.validation_split, batch_size=self.run.recipe.batch_size),
+        )
 
     def _count(self, counters: ExitStack) -> None:
         for name, network in {"model": self.model, **self.others}.items():

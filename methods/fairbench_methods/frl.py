@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from fairbench.hyperparameter import hyperparameter
+from fairbench.losses import cross_entropy, kl_divergence
 from fairbench.method import Batch, Card, Method, Prerequisite, Validation
 from fairbench.schedule import acts_from
 from fairbench.suite import Recipe
-from fairbench_methods.boundary_loss import boundary_attack, boundary_terms
+from fairbench_methods.boundary_attack import boundary_attack
 from fairbench_methods.multipliers import class_weights, excess, projected
 from fairbench_methods.rate_scaling import SCALINGS, scaled_rate
 
@@ -144,9 +145,10 @@ class FRL(Method):
             radius=self.threat.epsilon * margins,
             step=self.threat.step * steps,
         )
-        natural, boundary = boundary_terms(self.model, batch.images, attacked.images, batch.labels)
+        clean, adversarial = self.model(batch.images), self.model(attacked.images)
+        natural, boundary = cross_entropy(clean, batch.labels), kl_divergence(adversarial, clean)
         if not self._fine_tuning:
-            return natural.mean() + HOT_START_BETA * boundary.mean()
+            return (natural + HOT_START_BETA * boundary).mean()
         natural_weights = class_weights(self.natural)[batch.labels].float()
         boundary_weights = class_weights(self.boundary)[batch.labels].float()
         natural_sum, boundary_sum = (natural_weights * natural).sum(), (boundary_weights * boundary).sum()

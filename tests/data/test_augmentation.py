@@ -1,6 +1,7 @@
-"""Batched augmentation equals its one-image definition, stays in range, and follows its generator alone."""
+"""Crops, mirror images and views: what all of them promise, and what each of them does to an image."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -9,9 +10,20 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.transforms import v2
 
-from fairbench.data.augmentation import _operations, crop_and_flip, randaugment
+from fairbench.data.augmentation import VIEWS, crop_and_flip, diverse_view, idbh, randaugment, random_erasing
+from fairbench.data.augmentation.idbh import crop_shift, pool_draws
+from fairbench.data.augmentation.operations import NUMBER, OPERATIONS, transformed
+from fairbench.errors import UserError
 
 Generators = Callable[[int], torch.Generator]
+Augment = Callable[..., Tensor]
+
+AUGMENTATIONS: dict[str, Augment] = {
+    "crop-and-flip": partial(crop_and_flip, padding=2, flip=True),
+    **{name: partial(diverse_view, name, padding=2, flip=True) for name in VIEWS},
+}
+
+each_augmentation = pytest.mark.parametrize("augment", AUGMENTATIONS.values(), ids=AUGMENTATIONS.keys())
 
 
 def images(count: int, *, channels: int = 3, size: tuple[int, int] = (8, 8), seed: int = 0) -> Tensor:
@@ -79,86 +91,192 @@ def test_no_mirror_image_unless_asked(generator: Generators) -> None:
     assert torch.all(found[..., :4].sum(dim=(1, 2, 3)) > found[..., 4:].sum(dim=(1, 2, 3)))
 
 
-@pytest.mark.parametrize("augment", ["crop_and_flip", "randaugment"])
-def test_the_same_generator_gives_the_same_images(generator: Generators, augment: str) -> None:
+@each_augmentation
+def test_the_same_generator_gives_the_same_images(generator: Generators, augment: Augment) -> None:
+    """And nothing is drawn from the global one."""
     originals = images(64)
-
-    def draw(seed: int) -> Tensor:
-        if augment == "randaugment":
-            return randaugment(originals, generator=generator(seed))
-        return crop_and_flip(originals, padding=2, flip=True, generator=generator(seed))
-
-    torch.manual_seed(0)
     state = torch.get_rng_state()
-    assert torch.equal(draw(1), draw(1))
-    assert not torch.equal(draw(1), draw(2))
+    first, again, other = (augment(originals, generator=generator(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("augment", ["crop_and_flip", "randaugment"])
-def test_an_image_does_not_see_its_neighbours(generator: Generators, augment: str) -> None:
-    """Replacing every other image of a batch changes no result but theirs."""
-    originals, others = images(48), images(48, seed=1)
-    mixed = torch.where(torch.arange(48).view(-1, 1, 1, 1) % 2 == 0, originals, others)
-    found, found_mixed = (
-        randaugment(batch, generator=generator(5))
-        if augment == "randaugment"
-        else crop_and_flip(batch, padding=2, flip=True, generator=generator(5))
-        for batch in (originals, mixed)
+@each_augmentation
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_an_image_does_not_see_its_neighbours(generator: Generators, augment: Augment, dtype: torch.dtype) -> None:
+    """Replacing every other image of a batch changes no result but theirs, bit for bit."""
+    originals, others = (
+        (images(48, seed=seed) / 255 if dtype.is_floating_point else images(48, seed=seed)) for seed in (0, 1)
     )
+    mixed = torch.where(torch.arange(48).view(-1, 1, 1, 1) % 2 == 0, originals, others)
+    found, found_mixed = (augment(batch, generator=generator(5)) for batch in (originals, mixed))
     assert torch.equal(found[::2], found_mixed[::2])
     assert not torch.equal(found[1::2], found_mixed[1::2])
 
 
-@pytest.mark.parametrize("magnitude", [0, 8, 30])
-@pytest.mark.parametrize("size", [(8, 8), (32, 24)])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_every_operation_is_torchvisions(channels: int, size: tuple[int, int], magnitude: int) -> None:
-    """Bit for bit, on bytes, both signs; the order of the table is torchvision's too."""
-    reference = v2.RandAugment(magnitude=magnitude)
-    batch = images(6, channels=channels, size=size)
-    table = _operations(magnitude / 30, height=size[0], width=size[1])
-    assert len(table) == len(reference._AUGMENTATION_SPACE)
-    for operation, (name, (magnitudes, signed)) in zip(table, reference._AUGMENTATION_SPACE.items(), strict=True):
-        values = magnitudes(31, *size)
-        for sign in (-1.0, 1.0) if signed else (1.0,):
-            amount = 0.0 if values is None else sign * float(values[magnitude])
-            expected = torch.stack(
-                [
-                    reference._apply_image_or_video_transform(image, name, amount, interpolation="nearest", fill={})
-                    for image in batch
-                ]
-            )
-            assert torch.equal(operation(batch, sign), expected), (name, sign)
-
-
-def test_operations_are_drawn_for_each_image_alone_and_all_occur(generator: Generators) -> None:
-    """Copies of one image come back in about as many ways as there are operations and signs."""
-    original = images(1, size=(16, 16))[0]
-    found = randaugment(original.expand(2000, -1, -1, -1), operations=1, generator=generator(0))
-    different = {image.numpy().tobytes() for image in found}
-    table = _operations(8 / 30, height=16, width=16)
-    possible = {operation(original[None], sign)[0].numpy().tobytes() for operation in table for sign in (-1.0, 1.0)}
-    assert different == possible
-    assert len(possible) > 15
-
-
-@settings(max_examples=25, deadline=None)
+@each_augmentation
+@settings(max_examples=20, deadline=None)
 @given(
     channels=st.sampled_from([1, 3]),
-    size=st.tuples(st.integers(8, 20), st.integers(8, 20)),
-    magnitude=st.integers(0, 30),
-    operations=st.integers(0, 3),
+    size=st.tuples(st.integers(8, 36), st.integers(8, 36)),
+    count=st.integers(0, 30),
     seed=st.integers(0, 1000),
 )
-def test_float_images_stay_in_range(
-    channels: int, size: tuple[int, int], magnitude: int, operations: int, seed: int
+def test_float_and_byte_images_stay_in_range(
+    *, augment: Augment, channels: int, size: tuple[int, int], count: int, seed: int
 ) -> None:
-    originals = images(40, channels=channels, size=size, seed=seed).float() / 255
-    g = torch.Generator().manual_seed(seed)
-    found = randaugment(originals, operations=operations, magnitude=magnitude, generator=g)
-    assert found.shape == originals.shape
-    assert found.dtype == torch.float32
-    assert 0 <= found.min() <= found.max() <= 1
-    if not operations:
-        assert torch.equal(found, originals)
+    """And in their type and shape; the two results are the same up to what rounding to bytes costs."""
+    originals = images(count, channels=channels, size=size, seed=seed)
+    for batch in (originals, originals.float() / 255):
+        before = batch.clone()
+        found = augment(batch, generator=torch.Generator().manual_seed(seed))
+        assert found.shape == batch.shape
+        assert found.dtype == batch.dtype
+        assert ((found >= 0) & (found <= (1 if batch.is_floating_point() else 255))).all()
+        assert torch.equal(batch, before)
+
+
+@each_augmentation
+def test_copies_of_an_image_differ(generator: Generators, augment: Augment) -> None:
+    """Every image has draws of its own."""
+    found = augment(images(1, size=(32, 32)).expand(200, -1, -1, -1), generator=generator(0))
+    assert len({image.numpy().tobytes() for image in found}) > 40
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_mirror_only_where_the_recipe_does(generator: Generators, name: str) -> None:
+    """A mirrored digit is no digit: images that are bright on the left stay so on the whole."""
+    originals = torch.zeros(400, 1, 16, 16)
+    originals[..., :8] = 1
+    sides = []
+    for flip in (False, True):
+        found = diverse_view(name, originals, padding=0, flip=flip, generator=generator(0))
+        sides.append((found[..., :8].sum(dim=(1, 2, 3)) >= found[..., 8:].sum(dim=(1, 2, 3))).double().mean())
+    assert sides[0] > 0.8
+    assert 0.4 < sides[1] < 0.7
+
+
+def test_views_that_do_not_exist_and_strengths_that_have_no_effect_are_refused(generator: Generators) -> None:
+    with pytest.raises(UserError, match=r"Unknown view 'randaug'\. Did you mean 'randaugment'\?"):
+        diverse_view("randaug", images(2), padding=1, flip=True, generator=generator(0))
+    with pytest.raises(UserError, match="'idbh' has no strength to set; the only one that has: 'randaugment'"):
+        diverse_view("idbh", images(2), padding=1, flip=True, generator=generator(0), strength=torch.ones(2))
+
+
+def test_the_strength_of_randaugment_is_a_share_of_magnitude_eight(generator: Generators) -> None:
+    originals, strength = images(90), torch.arange(90) % 9 / 8
+    view = partial(diverse_view, "randaugment", originals, padding=0, flip=False)
+    found = view(generator=generator(0), strength=strength)
+    assert torch.equal(view(generator=generator(0), strength=torch.ones(90)), view(generator=generator(0)))
+    for magnitude in range(9):
+        expected = randaugment(originals, magnitude=magnitude, generator=generator(0))
+        assert torch.equal(found[magnitude::9], expected[magnitude::9])
+
+
+class TestRandomErasing:
+    def test_one_black_rectangle_of_the_right_size_and_shape(self, generator: Generators) -> None:
+        height, width = 30, 40
+        found = random_erasing(torch.ones(500, 3, height, width), probability=1.0, generator=generator(0))
+        for image in found:
+            black = image == 0
+            assert torch.equal(black[0], black[2])
+            rows, columns = black[0].any(dim=1).sum(), black[0].any(dim=0).sum()
+            assert black[0].sum() == rows * columns > 0
+            # The sides are rounded to whole pixels.
+            assert 0.02 * height * width <= (rows + 0.5) * (columns + 0.5)
+            assert (rows - 0.5) * (columns - 0.5) <= 0.33 * height * width
+            assert (rows + 0.5) / (columns - 0.5) >= 0.3
+            assert (rows - 0.5) / (columns + 0.5) <= 3.3
+
+    @pytest.mark.parametrize("probability", [0.0, 0.25, 1.0])
+    def test_its_probability(self, generator: Generators, probability: float) -> None:
+        originals = torch.ones(4000, 1, 16, 16)
+        found = random_erasing(originals, probability=probability, generator=generator(0))
+        share = (found == 0).flatten(1).any(dim=1).double().mean().item()
+        assert share == pytest.approx(probability, abs=0.03 if 0 < probability < 1 else 0)
+
+    def test_its_rectangles_are_torchvisions(self, generator: Generators) -> None:
+        """Means of place and size over many draws; a wrong aspect ratio or area would move them by far more."""
+        reference = v2.RandomErasing(p=1.0)
+        torch.manual_seed(0)
+        original = torch.ones(1, 32, 32)
+        expected = torch.stack([reference(original) for _ in range(1500)])
+        found = random_erasing(original.expand(1500, 1, 32, 32), probability=1.0, generator=generator(0))
+
+        def measures(batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            """Area, height, and area in the upper half."""
+            black = (batch == 0).double()[:, 0]
+            return black.mean(dim=(1, 2)), black.amax(dim=2).mean(dim=1), black[:, :16].mean(dim=(1, 2))
+
+        for first, second in zip(measures(found), measures(expected), strict=True):
+            error = ((first.var() + second.var()) / 1500).sqrt()
+            assert (first.mean() - second.mean()).abs() < 4 * error
+            assert first.std() == pytest.approx(second.std().item(), rel=0.1)
+
+    def test_an_image_that_no_rectangle_fits_stays(self, generator: Generators) -> None:
+        originals = images(20)
+        assert torch.equal(random_erasing(originals, probability=1.0, area=(1, 1), generator=generator(0)), originals)
+
+
+class TestIDBH:
+    @pytest.mark.parametrize(("size", "lines"), [((32, 32), 10), ((8, 8), 2), ((8, 40), 2), ((96, 96), 30)])
+    def test_crop_shift_puts_a_crop_somewhere_else(
+        self, generator: Generators, size: tuple[int, int], lines: int
+    ) -> None:
+        """What is not black is a rectangle of the original; together its sides lose at most ten 32nds of a side."""
+        height, width = size
+        original = 1 + torch.arange(height * width).view(1, 1, height, width)
+        lost = []
+        for image in crop_shift(original.expand(600, -1, -1, -1), generator=generator(0))[:, 0]:
+            rows, columns = (image > 0).any(dim=1), (image > 0).any(dim=0)
+            crop = image[rows][:, columns]
+            assert (crop > 0).all()
+            top, left = divmod(int(crop[0, 0]) - 1, width)
+            kept = crop.shape
+            assert torch.equal(crop, original[0, 0, top : top + kept[0], left : left + kept[1]])
+            lost.append((height - kept[0], width - kept[1]))
+        totals = {rows + columns for rows, columns in lost}
+        assert totals == set(range(lines + 1))
+        for side in zip(*lost, strict=True):
+            assert min(side) == 0
+            assert max(side) > 0.8 * lines
+
+    def test_the_pool(self, generator: Generators) -> None:
+        """Eight operations with probability 1/8 each, uniform amounts, both signs and both axes of what has them."""
+        count = 80_000
+        choice, amounts = pool_draws(count, generator=generator(0))
+        ranges = {
+            "saturation": (-0.9, 0.9),
+            "brightness": (-0.5, 0.9),
+            "contrast": (-0.5, 0.9),
+            "sharpness": (-0.9, 0.9),
+            "shear-x": (0.05, 0.15),
+            "shear-y": (0.05, 0.15),
+            "rotate": (1, 10),
+        }
+        shares = {name: float((choice == NUMBER[name]).double().mean()) for name in OPERATIONS}
+        expected = dict.fromkeys(ranges, 1 / 8) | {"shear-x": 1 / 16, "shear-y": 1 / 16}
+        expected |= {"autocontrast": 1 / 8, "equalize": 1 / 8}
+        assert shares == pytest.approx(dict.fromkeys(OPERATIONS, 0.0) | expected, abs=0.005)
+        for name, (low, high) in ranges.items():
+            found = amounts[choice == NUMBER[name]]
+            if low > 0:
+                assert (found < 0).double().mean() == pytest.approx(0.5, abs=0.03)
+                found = found.abs()
+            if name.startswith("shear"):
+                found = found.atan()  # the amount is a tangent, the range is in radians
+            assert low <= found.min() < low + 0.01 * (high - low)
+            assert high - 0.01 * (high - low) < found.max() <= high
+            assert found.mean() == pytest.approx((low + high) / 2, abs=0.02 * (high - low))
+
+    def test_it_is_all_of_its_parts(self, generator: Generators) -> None:
+        """Flip, crop, operation, erasing, in this order and from one stream."""
+        originals, g = images(30, size=(32, 32)), generator(0)
+        expected = crop_shift(crop_and_flip(originals, padding=0, flip=True, generator=g), generator=g)
+        expected = transformed(expected, *pool_draws(30, generator=g))
+        expected = random_erasing(expected, probability=0.5, generator=g)
+        assert torch.equal(idbh(originals, flip=True, erasing=0.5, generator=generator(0)), expected)
+        assert torch.equal(diverse_view("idbh", originals, padding=4, flip=True, generator=generator(0)), expected)
+        strong = idbh(originals, flip=True, erasing=1.0, generator=generator(0))
+        assert torch.equal(diverse_view("idbh-strong", originals, padding=4, flip=True, generator=generator(0)), strong)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairbench.data.augmentation import crop_and_flip, randaugment
+from fairbench.data.augmentation import VIEWS, crop_and_flip, diverse_view, randaugment
 from fairbench.data.batches import TrainingBatches, evaluation_batches
 from fairbench.data.dataset import Split
 from fairbench.errors import UserError
@@ -95,6 +95,25 @@ def test_a_view_is_the_raw_image_augmented_and_then_cropped(generator: Generator
     views = generator(2)
     diverse = crop_and_flip(randaugment(raw, generator=views), padding=2, flip=True, generator=views)
     assert torch.equal(batch.view("randaugment", rows), diverse.float() / 255)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_view_is_made_of_the_raw_images(generator: Generators, name: str) -> None:
+    """With the recipe's crop and flip; a row that is named twice is drawn twice."""
+    training = batches(40, padding=2, flip=True)
+    batch = next(training.epoch(0, 1))
+    raw = split(40).images[batch.indices[[5, 0, 5]]]
+    expected = diverse_view(name, raw, padding=2, flip=True, generator=generator(2))
+    assert torch.equal(batch.view(name, torch.tensor([5, 0, 5])), expected.float() / 255)
+
+
+def test_the_strength_of_a_view_goes_with_its_rows(generator: Generators) -> None:
+    batch = next(batches(40).epoch(0, 1))
+    rows, strength = torch.tensor([2, 6, 1, 4]), torch.tensor([0.0, 1.0, 0.5, 0.25])
+    raw = split(40).images[batch.indices[rows]]
+    magnitude = torch.tensor([0, 8, 4, 2])
+    expected = randaugment(raw, magnitude=magnitude, generator=generator(2)).float() / 255
+    assert torch.equal(batch.view("randaugment", rows, strength=strength), expected)
 
 
 def test_an_unknown_view_is_refused_with_the_known_ones() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fairbench.data.augmentation import VIEWS
 from fairbench.method import Batch, ClassStatistics, Method, Setup, Validation
 from fairbench.seeding import generator
 from fairbench.suite import Recipe, Threat
@@ -108,9 +109,10 @@ def make_batch() -> MakeBatch:
         images = torch.rand(count, 1, SIZE, SIZE, generator=drawn).mul(1.4).sub(0.2).clamp(0, 1)
         chosen = torch.randint(0, classes, (count,), generator=drawn) if labels is None else torch.tensor(labels)
 
-        def view(name: str, rows: Tensor) -> Tensor:
-            assert name == "randaugment"
-            return images[rows].flip(-1) * 0.7
+        def view(name: str, rows: Tensor, strength: Tensor | None = None) -> Tensor:
+            assert name in VIEWS
+            darker = 0.3 * (torch.ones(len(rows)) if strength is None else strength)
+            return images[rows].flip(-1) * (1 - darker.view(-1, 1, 1, 1))
 
         return Batch(images=images, labels=chosen, indices=torch.arange(count), progress=0.0, view=view)
 
@@ -135,7 +137,7 @@ def step() -> Step:
             optimiser.step()
 
         method.model.train()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16, cache_enabled=False):
             method.step(batch, update)
         (loss,) = seen
         return None if loss is None else loss.detach()

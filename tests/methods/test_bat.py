@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fairbench_methods.bat import BAT
-from fairbench_methods.boundary_loss import boundary_attack
+from fairbench_methods.boundary_attack import boundary_attack
 from fairbench_methods.trades import TRADES
 
 Call = Callable[..., Any]

@@ -15,7 +15,7 @@ from fairbench import load_suite
 from fairbench.attacks import Ball
 from fairbench.method import ClassStatistics, Validation
 from fairbench_methods import frl as frl_module
-from fairbench_methods.boundary_loss import boundary_attack
+from fairbench_methods.boundary_attack import boundary_attack
 from fairbench_methods.frl import FRL
 from fairbench_methods.multipliers import class_weights, excess, projected
 from fairbench_methods.trades import TRADES
@@ -138,7 +138,8 @@ class TestLoss:
         self, prepare: Call, make_batch: Call, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         natural, boundary = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.1, 0.2, 0.4])
-        monkeypatch.setattr(frl_module, "boundary_terms", lambda *_: (natural, boundary))
+        monkeypatch.setattr(frl_module, "cross_entropy", lambda *_: natural)
+        monkeypatch.setattr(frl_module, "kl_divergence", lambda *_: boundary)
         batch = make_batch(3, classes=2, labels=[0, 1, 1])
         for normalisation, expected in (
             ("head", (0.25 * 1 + 0.75 * 5) / 1.75 + 1.5 * (0.6 * 0.1 + 0.4 * 0.6) / 1.4),

@@ -11,13 +11,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from fairbench.data.augmentation import crop_and_flip, randaugment
+from fairbench.data.augmentation import crop_and_flip, diverse_view
 from fairbench.data.dataset import Split
-from fairbench.errors import UserError, unknown
+from fairbench.errors import UserError
 from fairbench.method import Batch
 from fairbench.suite import Recipe
-
-_VIEWS = ("randaugment",)
 
 
 class TrainingBatches:
@@ -60,22 +58,30 @@ class TrainingBatches:
         order = torch.randperm(len(self._split), generator=self._order).to(self._split.images.device)
         for step, indices in enumerate(torch.split(order, self._recipe.batch_size)):
             yield Batch(
-                images=self._cropped(self._split.images[indices], self._augmentation),
+                images=self._cropped(self._split.images[indices]),
                 labels=self._split.labels[indices],
                 indices=indices,
                 progress=(epoch + step / len(self)) / epochs,
                 view=partial(self._view, indices),
             )
 
-    def _view(self, indices: Tensor, name: str, rows: Tensor) -> Tensor:
-        if name not in _VIEWS:
-            raise unknown("view", name, _VIEWS)
-        return self._cropped(randaugment(self._split.images[indices[rows]], generator=self._views), self._views)
-
-    def _cropped(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Crops and flips move pixels only, so they happen in uint8, at a quarter of the traffic."""
+    def _cropped(self, images: Tensor) -> Tensor:
+        """Augmentation happens in uint8, at a quarter of the traffic."""
         recipe = self._recipe
-        return unit(crop_and_flip(images, padding=recipe.crop_padding, flip=recipe.flip, generator=generator))
+        return unit(crop_and_flip(images, padding=recipe.crop_padding, flip=recipe.flip, generator=self._augmentation))
+
+    def _view(self, indices: Tensor, name: str, rows: Tensor, strength: Tensor | None = None) -> Tensor:
+        images, recipe = self._split.images[indices[rows]], self._recipe
+        return unit(
+            diverse_view(
+                name,
+                images,
+                padding=recipe.crop_padding,
+                flip=recipe.flip,
+                generator=self._views,
+                strength=strength,
+            )
+        )
 
 
 def evaluation_batches(split: Split, batch_size: int) -> Iterator[Batch]:
@@ -92,6 +98,6 @@ def unit(images: Tensor) -> Tensor:
     return images.float() / 255
 
 
-def _no_view(name: str, rows: Tensor) -> Tensor:
-    del rows
+def _no_view(name: str, rows: Tensor, strength: Tensor | None = None) -> Tensor:
+    del rows, strength
     raise UserError(f"The view {name!r} exists in training only; these images are not augmented.")

@@ -71,8 +71,15 @@ def training_points_stay_inside_the_threat(trial: Trial) -> None:
     for batch in rehearsal.batches():
         clean = [batch.images]
 
-        def view(name: str, rows: Tensor, batch: Batch = batch, clean: list[Tensor] = clean) -> Tensor:
-            clean.append(batch.view(name, rows))
+        def view(
+            name: str,
+            rows: Tensor,
+            strength: Tensor | None = None,
+            *,
+            batch: Batch = batch,
+            clean: list[Tensor] = clean,
+        ) -> Tensor:
+            clean.append(batch.view(name, rows, strength))
             return clean[-1]
 
         with _watched(rehearsal.model) as forwards:

@@ -1,18 +1,15 @@
-"""The two halves of TRADES, shared by every method built on it (BAT, FRL, FairAT on TRADES).
+"""TRADES' attack, shared by every method built on it (BAT, FRL, WAT, CFA, DAFA and the wrappers of `base_loss`).
 
-Zhang et al., ICML 2019, equation 5, with the inner maximisation and the loss of the released code:
+Zhang et al., ICML 2019, equation 5, with the inner maximisation of the released code:
 
-    x' = argmax KL( p(x) || p(x') ),   loss = CE(z(x), y) + beta KL( p(x) || p(x') )
-
-In the attack p(x) is a constant, computed once. In the loss the gradient flows through **both** sides; stopping it at
-p(x) changes the gradient by more than half and costs several points of robustness.
+    x' = argmax KL( p(x) || p(x') ),    p(x) a constant of the attack, computed once
 """
 
 import torch
 from torch import Tensor, nn
 
 from fairbench.attacks import Attacked, pgd
-from fairbench.losses import cross_entropy, kl_divergence
+from fairbench.losses import kl_divergence
 from fairbench.suite import Threat
 from fairbench_methods.measuring import measured_logits
 
@@ -26,6 +23,7 @@ def boundary_attack(
     generator: torch.Generator,
     radius: Tensor | None = None,
     step: Tensor | None = None,
+    tau: int | None = None,
 ) -> Attacked:
     """The images whose prediction is furthest, in KL, from the clean one; the start is Gaussian.
 
@@ -34,11 +32,12 @@ def boundary_attack(
     Args:
         model: in any mode; attacked in eval mode.
         images: (batch, channels, height, width) in [0, 1].
-        labels: (batch,); the attack's loss does not use them.
+        labels: (batch,); the attack's loss does not use them, `tau` and the counts of the result do.
         threat: norm, radius, step and number of steps.
         generator: of the noise.
         radius: one per image, (batch,), in place of the threat's.
         step: one per image, (batch,), in place of the threat's.
+        tau: stop an image once it was misclassified at more than `tau` iterates (FAT).
     """
     return pgd(
         model,
@@ -51,10 +50,5 @@ def boundary_attack(
         start="gaussian",
         radius=radius,
         step=step,
+        tau=tau,
     )
-
-
-def boundary_terms(model: nn.Module, images: Tensor, attacked: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """CE(z(x), y) and KL(p(x) || p(x')) per image, each (batch,), from two separate forwards (two batch norms)."""
-    clean = model(images)
-    return cross_entropy(clean, labels), kl_divergence(model(attacked), clean)
