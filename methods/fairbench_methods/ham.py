@@ -12,6 +12,7 @@ from fairbench.hyperparameter import hyperparameter
 from fairbench.losses import cross_entropy
 from fairbench.method import Batch, Card, Method, Validation
 from fairbench.schedule import acts_from
+from fairbench_methods.gairat import geometry_weight
 from fairbench_methods.measuring import measured_logits
 
 
@@ -27,6 +28,9 @@ class HAM(Method):
     the training forward's batch statistics. If fewer than two images remain there is no update, since batch norm over
     1x1 maps has no statistics of a single image. How the journal version weighs hard images is not public; two
     readings are options.
+
+    With h = |H| / B, a step costs 2 M + 1 + 2 (K - M) h + 3 h units per image: hard x_M are forwarded twice, to be
+    judged and to go on, since one forward for both needs a backward over the whole batch, which pays only if h > 1/2.
     """
 
     card = Card(
@@ -63,11 +67,6 @@ class HAM(Method):
         at_least=0,
         at_most=1,
     )
-
-    def start(self) -> None:
-        """Nothing has been seen yet."""
-        self._mining = self.start_frac == 0
-        self._kept = self._seen = 0
 
     def begin_epoch(self, epoch: int, validation: Validation) -> None:
         """Mine from the start epoch on."""
@@ -141,8 +140,3 @@ def largest_jump(path: list[Tensor]) -> Tensor:
     """Largest L1 change of the prediction between neighbours of a path of logits, (batch, classes) each."""
     predictions = torch.stack(path).softmax(dim=2)
     return predictions.diff(dim=0).abs().sum(dim=2).amax(dim=0)
-
-
-def geometry_weight(survived: Tensor, *, steps: int) -> Tensor:
-    """GAIRAT's weight (Zhang et al., ICLR 2021, equation 6), lambda = -1: large if few iterates were still correct."""
-    return (1 + torch.tanh(-1 + 5 * (1 - 2 * survived.float() / steps))) / 2

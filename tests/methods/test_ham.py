@@ -13,7 +13,8 @@ from fairbench.losses import cross_entropy
 from fairbench.method import Validation
 from fairbench.passes import PassCounter
 from fairbench_methods import ham as ham_module
-from fairbench_methods.ham import HAM, geometry_weight, largest_jump, normalised
+from fairbench_methods.gairat import geometry_weight
+from fairbench_methods.ham import HAM, largest_jump, normalised
 from fairbench_methods.pgd_at import PGDAT
 
 Call = Callable[..., Any]
@@ -155,13 +156,6 @@ class TestWeights:
         torch.testing.assert_close(largest_jump(path), torch.tensor([0.8, 0.8]))
         torch.testing.assert_close(largest_jump(path[:2]), torch.tensor([0.8, 0.0]))
 
-    def test_fixture_f4(self) -> None:
-        """GAIRAT's weight for kappa = 0 .. 10 of 10 steps, lambda = -1."""
-        expected = [0.99966, 0.99753, 0.98201, 0.88080, 0.5, 0.11920, 0.01799, 0.00247, 0.00034, 0.00005, 0.00001]
-        torch.testing.assert_close(
-            geometry_weight(torch.arange(11), steps=10), torch.tensor(expected), rtol=0, atol=6e-6
-        )
-
     @pytest.mark.parametrize("weighting", ["uniform", "max_jump", "kappa"])
     def test_weights_carry_no_gradient_and_average_to_one(
         self, prepare: Call, make_batch: Call, weighting: str
@@ -210,19 +204,28 @@ class TestWeights:
         assert len(losses) == 3
 
 
-@pytest.mark.parametrize(("weighting", "extra"), [("uniform", 0), ("max_jump", 2)])
-def test_cost_is_what_is_left_to_do(prepare: Call, make_batch: Call, weighting: str, extra: int) -> None:
-    """Sample-steps: B M + |H| (K - M), one judging forward for B, one update for H (and x and x_K for max_jump)."""
-    ham = prepare(HAM(start_frac=0.0, weighting=weighting), epsilon=0.1)
-    batch = make_batch(20)
+@pytest.mark.parametrize("steps", [1, 3, 5, 10, 12])
+@pytest.mark.parametrize("hard", [2, 5, 10, 20])
+@pytest.mark.parametrize(("weighting", "extra"), [("uniform", 0), ("kappa", 0), ("max_jump", 2)])
+def test_cost_is_what_is_left_to_do(
+    prepare: Call, make_batch: Call, *, steps: int, hard: int, weighting: str, extra: int
+) -> None:
+    """2 M + 1 + 2 (K - M) h + 3 h units per image; `max_jump` forwards x and x_K of the hard ones as well.
+
+    Of these 2 (K - M) h + h are forwards and backwards of the attack and the last forward, 2 h the update's backward.
+    """
+    method = HAM(start_frac=0.0, selection_steps=steps, weighting=weighting)
+    ham, batch = prepare(method, epsilon=1e-6), make_batch(20)
+    labels = shifted_labels(ham.model, batch.images)
+    labels[hard:] = (labels[hard:] - 1) % 10
     with PassCounter(ham.model) as counter:
-        ham.loss(batch).backward()
-    kept = ham._kept
-    assert 2 <= kept < 20
-    passes = counter.passes
-    assert passes.input_backwards == 20 * 3 + kept * 7
-    assert passes.forwards == passes.input_backwards + 20 + kept + extra * kept
-    assert passes.weight_backwards == kept
+        ham.loss(replace(batch, labels=labels)).backward()
+    m, passes = min(steps, 10), counter.passes
+    assert ham.end_epoch(0) == {"kept_share": hard / 20}
+    assert passes.input_backwards == 20 * m + hard * (10 - m)
+    assert passes.forwards == passes.input_backwards + 20 + hard + extra * hard
+    assert passes.weight_backwards == hard
+    assert passes.units == 20 * (2 * m + 1) + hard * (2 * (10 - m) + 3 + extra)
 
 
 def test_the_start_is_a_fraction_of_the_training(prepare: Call) -> None:
