@@ -15,3 +15,16 @@ def scaled_rate(rate: float, *, scaling: str, reference_epochs: int, epochs: int
     """
     assert scaling in SCALINGS
     return rate if scaling == "none" else rate * min(max(reference_epochs / epochs, 0.25), 4.0)
+
+
+def scaled_decay(decay: float, *, scaling: str, reference_epochs: int, epochs: int) -> float:
+    """The decay per epoch of a moving average, so that it forgets as much over the same share of the training.
+
+    Args:
+        decay: d as published, in [0, 1).
+        scaling: one of `SCALINGS`.
+        reference_epochs: E_ref, the authors' number of epochs.
+        epochs: E, ours; the result is d^(E_ref / E).
+    """
+    assert scaling in SCALINGS
+    return decay if scaling == "none" else float(decay ** (reference_epochs / epochs))

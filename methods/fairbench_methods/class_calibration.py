@@ -1,0 +1,37 @@
+"""The memory of CFA: what share of each class the network withstood while it was trained on it, one epoch ago.
+
+Wei et al., CVPR 2023, equations 6 and 7, scale the radius and TRADES' beta of class c by lambda + t_c. The predictions
+are those of the training forward on attacked images: augmented, in train mode, with weights that move meanwhile. That
+costs nothing, but it grows with robust overfitting, and so do the radii late in a long training.
+"""
+
+import torch
+from torch import Tensor
+
+from fairbench.class_means import ClassMeans
+
+
+class ClassCalibration:
+    """t_c, the robust training accuracy of every class in the previous epoch.
+
+    The released code divides by N / C, here it is the class's own count. It starts at 0, and a class without images in
+    an epoch keeps what it had.
+    """
+
+    def __init__(self, classes: int, *, device: torch.device | str = "cpu") -> None:
+        self.accuracy = torch.zeros(classes, dtype=torch.float64, device=device)
+        self._correct = ClassMeans(classes, device=device)
+
+    def add(self, labels: Tensor, logits: Tensor) -> None:
+        """Count the predictions, (batch, classes), on attacked training images; they matter from the next epoch on."""
+        self._correct.add(labels, (logits.argmax(dim=1) == labels).double())
+
+    def end_epoch(self) -> None:
+        """Let what was counted become t_c."""
+        measured = self._correct.mean()
+        self.accuracy = torch.where(measured.isnan(), self.accuracy, measured)
+        self._correct.reset()
+
+    def factors(self, offset: float, *, active: bool) -> Tensor:
+        """The lambda given plus t_c, (classes,) float64; 1 for every class where calibration is not active."""
+        return self.accuracy + offset if active else torch.ones_like(self.accuracy)
