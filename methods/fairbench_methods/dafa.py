@@ -1,0 +1,222 @@
+"""DAFA: a hard class loses to classes that look like it, so give it weight and margin, and take both from those."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from fairbench.attacks import pgd
+from fairbench.hyperparameter import hyperparameter
+from fairbench.losses import cross_entropy, kl_divergence
+from fairbench.method import Batch, Card, Method, Setup, Validation
+from fairbench.schedule import acts_from
+from fairbench_methods.boundary_attack import boundary_attack
+
+FLOOR = 0.1
+"""Smallest weight (ours): an easy class that all others are taken for could end at 0 or below, and with it its ball."""
+
+_WARMUP = 0.636
+_STRENGTH = "lambda, how much weight similar classes exchange (code: 1 on CIFAR-10, 1.5 on CIFAR-100 and STL-10)"
+_WARMUP_SHARE = "share of the training with equal weights; at least one epoch (code: 70 of 110 epochs)"
+_OLD_RULE = "what the code of January to September 2024 took from the stronger class; weights then do not average 1"
+
+
+@dataclass(kw_only=True)
+class DAFA(Method):
+    """TRADES whose classes exchange loss weight and radius once, by how often the one is taken for the other.
+
+    Lee et al., ICLR 2024, algorithm 2 (https://arxiv.org/abs/2401.12532). P_ij is the mean probability of class j in
+    predictions of attacked images of class i, as they are trained on in the last epoch of a warm-up by TRADES. Then,
+    once and for all, starting from W = 1, for every pair with P_ii < P_jj
+
+        W_i <- W_i + lambda P_ij P_jj,   W_j <- W_j - lambda P_ij P_jj
+
+    so that the weights average 1, and each image of class y is attacked with W_y times the radius and the step:
+
+        loss = mean [ W_y CE(z(x), y) + beta KL(p(x) || p(x')) ],    |x' - x| <= W_y eps
+
+    The divergence is not weighted. Radii above eps are intended; evaluation stays at eps. Ours: weights are at least
+    0.1, classes that tie exchange nothing (the code then takes from both), and neither do classes without images.
+    """
+
+    card = Card(
+        title="DAFA",
+        authors="Hyungyu Lee, Saehyung Lee, Hyemi Jang, Junsung Park, Ho Bae, Sungroh Yoon",
+        venue="ICLR",
+        year=2024,
+        link="https://arxiv.org/abs/2401.12532",
+        bibtex="""@inproceedings{lee2024dafa,
+  title = {{DAFA}: Distance-Aware Fair Adversarial Training},
+  author = {Lee, Hyungyu and Lee, Saehyung and Jang, Hyemi and Park, Junsung and Bae, Ho and Yoon, Sungroh},
+  booktitle = {International Conference on Learning Representations},
+  year = {2024}
+}""",
+        notes="Trains easy classes with a smaller radius than they are evaluated with, hard ones with a larger one.",
+    )
+
+    strength: float = hyperparameter(1.0, _STRENGTH, at_least=0)
+    warmup: float = hyperparameter(_WARMUP, _WARMUP_SHARE, at_least=0, at_most=1)
+    beta: float = hyperparameter(6.0, "beta, weight of the divergence (code: 6)", at_least=0)
+    old_rule: bool = hyperparameter(False, _OLD_RULE)
+
+    def start(self) -> None:
+        """All weights are 1: TRADES."""
+        self.exchange = Exchange(self.setup, strength=self.strength, warmup=self.warmup, old_rule=self.old_rule)
+
+    def begin_epoch(self, epoch: int, validation: Validation) -> None:
+        """Look at the predictions in the last epoch of the warm-up."""
+        del validation
+        self.exchange.begin_epoch(epoch)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """TRADES with a radius, a step and a weight of the cross-entropy for every class."""
+        weights = self.exchange.weights[batch.labels]
+        attacked = boundary_attack(
+            self.model,
+            batch.images,
+            batch.labels,
+            threat=self.threat,
+            generator=self.noise,
+            radius=self.threat.epsilon * weights,
+            step=self.threat.step * weights,
+        )
+        clean, adversarial = self.model(batch.images), self.model(attacked.images)
+        self.exchange.add(batch.labels, adversarial)
+        natural = weights.float() * cross_entropy(clean, batch.labels)
+        return (natural + self.beta * kl_divergence(adversarial, clean)).mean()
+
+    def end_epoch(self, epoch: int) -> Mapping[str, float | list[float]]:
+        """Exchange weights at the end of the warm-up."""
+        return self.exchange.end_epoch(epoch)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The weights, (classes,); what they are computed from is gathered within one epoch."""
+        return {"weights": self.exchange.weights}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take up the weights."""
+        self.exchange.weights.copy_(state["weights"])
+
+
+@dataclass(kw_only=True)
+class DAFAAT(Method):
+    """DAFA on adversarial training: the same exchange of weights, radii and steps, on the only term there is.
+
+    Lee et al., ICLR 2024 (https://arxiv.org/abs/2401.12532). With W as in `DAFA`, all ones during the warm-up,
+
+        loss = mean W_y CE(z(x'), y),    x' = argmax CE(z(x'), y),    |x' - x| <= W_y eps
+
+    from a Gaussian start next to the image. The released code does something else: after the scaled step and clip it
+    takes a second, unscaled step along the same gradient and clips to eps, so that no radius exceeds eps and the step
+    is about doubled.
+    """
+
+    card = replace(
+        DAFA.card,
+        title="DAFA on PGD-AT",
+        notes="The paper's rule on adversarial training; the released code of this variant is broken and not followed.",
+    )
+
+    strength: float = hyperparameter(1.0, _STRENGTH, at_least=0)
+    warmup: float = hyperparameter(_WARMUP, _WARMUP_SHARE, at_least=0, at_most=1)
+    old_rule: bool = hyperparameter(False, _OLD_RULE)
+
+    def start(self) -> None:
+        """All weights are 1: PGD-AT with a Gaussian start."""
+        self.exchange = Exchange(self.setup, strength=self.strength, warmup=self.warmup, old_rule=self.old_rule)
+
+    def begin_epoch(self, epoch: int, validation: Validation) -> None:
+        """Look at the predictions in the last epoch of the warm-up."""
+        del validation
+        self.exchange.begin_epoch(epoch)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Adversarial training with a radius, a step and a weight for every class."""
+        weights = self.exchange.weights[batch.labels]
+        attacked = pgd(
+            self.model,
+            batch.images,
+            batch.labels,
+            threat=self.threat,
+            generator=self.noise,
+            start="gaussian",
+            radius=self.threat.epsilon * weights,
+            step=self.threat.step * weights,
+        )
+        adversarial = self.model(attacked.images)
+        self.exchange.add(batch.labels, adversarial)
+        return (weights.float() * cross_entropy(adversarial, batch.labels)).mean()
+
+    def end_epoch(self, epoch: int) -> Mapping[str, float | list[float]]:
+        """Exchange weights at the end of the warm-up."""
+        return self.exchange.end_epoch(epoch)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The weights, (classes,); what they are computed from is gathered within one epoch."""
+        return {"weights": self.exchange.weights}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take up the weights."""
+        self.exchange.weights.copy_(state["weights"])
+
+
+class Exchange:
+    """What both variants share: when predictions are looked at, and the weights that follow from them.
+
+    Attributes:
+        weights: W, (classes,) float64, at least `FLOOR`; 1 until the warm-up is over.
+
+    Args:
+        setup: of the method.
+        strength: lambda.
+        warmup: as a share of the training; at least one epoch, and never all of several.
+        old_rule: as in `exchanged_weights`.
+    """
+
+    def __init__(self, setup: Setup, *, strength: float, warmup: float, old_rule: bool) -> None:
+        self._strength, self._old_rule = strength, old_rule
+        epochs, classes = setup.recipe.epochs, setup.classes
+        self._last_warmup_epoch = max(1, min(acts_from(warmup, epochs), epochs - 1)) - 1
+        self._looking = False
+        self.weights = torch.ones(classes, dtype=torch.float64, device=setup.device)
+        self._sums = torch.zeros(classes, classes, dtype=torch.float64, device=setup.device)
+        self._counts = torch.zeros(classes, dtype=torch.float64, device=setup.device)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Look at this epoch's predictions if it ends the warm-up."""
+        self._looking = epoch == self._last_warmup_epoch
+
+    def add(self, labels: Tensor, logits: Tensor) -> None:
+        """Predictions of attacked images, (batch, classes), as the loss sees them; no gradient is kept."""
+        if self._looking:
+            members = one_hot(labels, len(self.weights)).double()  # (batch, classes)
+            self._sums += members.T @ logits.detach().double().softmax(dim=1)
+            self._counts += members.sum(dim=0)
+
+    def end_epoch(self, epoch: int) -> Mapping[str, float | list[float]]:
+        """The weights of the next epoch, and once, before they are floored, what the exchange gave."""
+        logged: dict[str, float | list[float]] = {}
+        if epoch == self._last_warmup_epoch:
+            similarity = self._sums / self._counts[:, None]
+            exchanged = exchanged_weights(similarity, strength=self._strength, old_rule=self._old_rule)
+            self.weights.copy_(exchanged.clamp_min(FLOOR))
+            logged["exchanged_weight"] = exchanged.tolist()
+        return {"weight": self.weights.tolist(), **logged}
+
+
+def exchanged_weights(similarity: Tensor, *, strength: float, old_rule: bool = False) -> Tensor:
+    """W, (classes,): the weaker class of every pair gains what the stronger one loses.
+
+    Args:
+        similarity: P, (classes, classes); row i is the mean prediction of attacked images of class i, NaN without any.
+        strength: lambda.
+        old_rule: the stronger class i loses lambda P_ij P_jj, with its own row of P, in place of what j gains.
+    """
+    own = similarity.diagonal()
+    offers = strength * similarity * own  # [i, j]: what i gets from j if it is the weaker one
+    weaker = own[:, None] < own  # false where a class was absent
+    gains = torch.where(weaker, offers, 0.0)
+    losses = torch.where(weaker.T, offers, 0.0) if old_rule else gains.T
+    return 1 + (gains - losses).sum(dim=1)

@@ -1,0 +1,158 @@
+"""FAAL: in every batch, train on the mixture of classes that an adversary would choose near the uniform one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from fairbench.class_means import ClassMeans
+from fairbench.hyperparameter import hyperparameter
+from fairbench.losses import margin
+from fairbench.method import Batch, Card, Method, Prerequisite
+from fairbench.schedule import acts_from
+from fairbench.suite import Recipe
+from fairbench_methods.base_loss import BaseLoss
+from fairbench_methods.weight_perturbation import Network, adversarial_moves, moved
+from fairbench_methods.worst_mixture import worst_mixture
+
+GAMMA = 0.005
+"""Length of AWP's move relative to the weight's, on either base (code)."""
+
+
+@dataclass(kw_only=True)
+class FAAL(Method):
+    """Fine-tune a robust model for two epochs, with class weights that are solved for anew in every batch.
+
+    Zhang et al., CVPR 2024 (https://arxiv.org/abs/2402.17729). With margins that are positive where the attack
+    succeeds, over the C classes of the batch:
+
+        m_i = max_{k != y} p_k(x'_i) - p_y(x'_i),    a_c = sum of m_i over the images of class c
+        q = argmax sum_c a_c q_c  over mixtures with  KL(u || q) <= r,  u uniform
+        loss = mean C q_y l_i,    q a constant of the gradient
+
+    with l_i the loss of PGD-AT, TRADES or MART, the latter on TRADES' attack. AWP moves the weights by the unweighted
+    loss; m is taken where the weights have moved to.
+
+    Departures from the released code: q has a closed form (there a conic program per batch), and classes that are
+    absent from a batch take no part (there they score 0, which beats every well classified class).
+    """
+
+    card = Card(
+        title="FAAL",
+        authors="Yanghao Zhang, Tianle Zhang, Ronghui Mu, Xiaowei Huang, Wenjie Ruan",
+        venue="CVPR",
+        year=2024,
+        link="https://arxiv.org/abs/2402.17729",
+        bibtex="""@inproceedings{zhang2024towards,
+  title = {Towards Fairness-Aware Adversarial Learning},
+  author = {Zhang, Yanghao and Zhang, Tianle and Mu, Ronghui and Huang, Xiaowei and Ruan, Wenjie},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year = {2024}
+}""",
+        notes="Fine-tunes a robust model; the hot start's whole training is part of its cost.",
+    )
+
+    radius: float = hyperparameter(
+        0.5, "r, how far from uniform the classes may be mixed, in KL; 0 is the base (code: 0.5)", at_least=0
+    )
+    base: str = hyperparameter(
+        "pgd-at", "loss to train with", choices=("pgd-at", "trades", "mart", "at-awp", "trades-awp")
+    )
+    weight: float = hyperparameter(
+        6.0, "beta of TRADES or lambda of MART, where that is the base (code: 6)", at_least=0
+    )
+    score: str = hyperparameter(
+        "sum", "a_c: sum of the margins (code) or their mean (perhaps the intent)", choices=("sum", "mean")
+    )
+    hot_start: str = hyperparameter(
+        "pgd-at",
+        "method of the model to fine-tune, or none: train from scratch by the suite's recipe",
+        choices=("pgd-at", "trades", "mart", "at-awp", "none"),
+    )
+    finetune_frac: float = hyperparameter(
+        0.018,
+        "length of the fine-tuning stage, in trainings; at least two epochs (code: 2 of 110 epochs)",
+        at_least=0,
+        at_most=1,
+    )
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """The fine-tuning stage: one half at 0.1, the other at 0.01 of the peak rate."""
+        if self.hot_start == "none":
+            return recipe
+        return replace(
+            recipe,
+            epochs=max(2, acts_from(self.finetune_frac, recipe.epochs)),
+            learning_rate=0.1 * recipe.learning_rate,
+            schedule="steps",
+            drops=(0.5,),
+            drop_factor=0.1,
+        )
+
+    def prerequisites(self) -> tuple[Prerequisite, ...]:
+        """A robust model of the same suite and seed."""
+        return () if self.hot_start == "none" else (Prerequisite(role="hot start", method=self.hot_start),)
+
+    def start(self) -> None:
+        """No batch knows of another; weights and presence are logged per class."""
+        self._weights = ClassMeans(self.classes, device=self.setup.device)
+        self._presence = ClassMeans(self.classes, device=self.setup.device)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The base's loss at the weights as they are, with the worst mixture of classes."""
+        return self._weighted_loss(batch, self._attack(batch))
+
+    def step(self, batch: Batch, update: Callable[[Tensor | None], None]) -> None:
+        """Attack, move the weights if the base does, update, move them back."""
+        attacked = self._attack(batch)
+
+        def unweighted(network: Network) -> Tensor:
+            return self._base.losses(network, batch.images, attacked, batch.labels)[0].mean()
+
+        perturbed = self.base.endswith("-awp")
+        moves = adversarial_moves(self.model, unweighted, size=GAMMA) if perturbed else {}
+        with moved(self.model, moves):
+            update(self._weighted_loss(batch, attacked))
+
+    def image_weights(self, attacked_logits: Tensor, labels: Tensor) -> Tensor:
+        """C q_y for every image, (batch,) float32; their class means, each class once, average 1."""
+        margins = margin(attacked_logits.double().softmax(dim=1), labels)
+        members = one_hot(labels, self.classes).double()  # (batch, classes)
+        counts = members.sum(dim=0)
+        scores = margins @ members
+        if self.score == "mean":
+            scores = scores / counts.clamp_min(1)
+        present = counts > 0
+        mixture = worst_mixture(scores, radius=self.radius, present=present)
+        weights = (present.sum() * mixture)[labels]
+        self._weights.add(labels, weights)
+        self._presence.add(torch.arange(self.classes, device=labels.device), present.double())
+        return weights.float()
+
+    def end_epoch(self, epoch: int) -> Mapping[str, float | list[float]]:
+        """By class: the mean weight of its images, and the share of batches that had any."""
+        del epoch
+        logged = {
+            "weight": self._weights.mean().nan_to_num(0.0).tolist(),
+            "presence": self._presence.mean().nan_to_num(0.0).tolist(),
+        }
+        self._weights.reset()
+        self._presence.reset()
+        return logged
+
+    @property
+    def _base(self) -> BaseLoss:
+        names = {"at-awp": "pgd-at", "trades-awp": "trades"}
+        return BaseLoss(name=names.get(self.base, self.base), weight=self.weight)
+
+    def _attack(self, batch: Batch) -> Tensor:
+        """PGD-AT's attack, or TRADES' for every loss with a clean term."""
+        base = self._base if self._base.name == "pgd-at" else BaseLoss(name="trades")
+        attacked = base.attack(self.model, batch.images, batch.labels, threat=self.threat, generator=self.noise)
+        return attacked.images
+
+    def _weighted_loss(self, batch: Batch, attacked: Tensor) -> Tensor:
+        losses, attacked_logits = self._base.losses(self.model, batch.images, attacked, batch.labels)
+        return (self.image_weights(attacked_logits, batch.labels) * losses).mean()
