@@ -1,0 +1,87 @@
+"""What every method costs per epoch, counted in real trainings, against the table of its specification."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from fairbench import Suite, methods
+from fairbench.data.loading import load_dataset
+from fairbench.passes import PGD_AT_UNITS
+from fairbench.run import Run
+from fairbench.training import Trained
+
+EPOCHS = 4
+
+MULTIPLES = {
+    "absld": 1.17,
+    "adaad": 2.1,
+    "ard": 1.04,
+    "at-awp": 1.13,
+    "cfa-at": 1.06,
+    "cfa-trades": 1.23,
+    "dafa": 1.17,
+    "dafa-at": 1.00,
+    "faal": 1.00,
+    "fair-ard": 1.04,
+    "fair-rslad": 1.17,
+    "fairat": 1.04,
+    "frl": 1.29,
+    "gairat": 1.00,
+    "mart": 1.13,
+    "pgd-at": 1.00,
+    "rslad": 1.17,
+    "standard": 3 / 23,
+    "trades": 1.17,
+    "trades-awp": 1.43,
+    "wat": 1.25,
+}
+"""Per epoch, in PGD-10 adversarial training, with a teacher of the student's size and 6 % held out for validation."""
+
+BY_DATA = {"bat": (11 / 23, 31 / 23), "fat": (4 / 23, 24 / 23), "ham": (7 / 23, 24 / 23)}
+"""What early stopping or mining spends depends on the images; their own tests have the formulas."""
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_cost_per_epoch(
+    name: str,
+    short_suite: Suite,
+    plan_one: Callable[..., Run],
+    train_one: Callable[..., Trained],
+    tmp_path: Path,
+) -> None:
+    """Within three per cent; forwards and backwards of teachers and validation passes are included."""
+    suite = replace(
+        short_suite,
+        dataset=replace(short_suite.dataset, validation=0.06),
+        threat=replace(short_suite.threat, steps=10, step=0.0375),
+        evaluation=replace(short_suite.evaluation, pgd_steps=20),
+        recipe=replace(short_suite.recipe, epochs=EPOCHS),
+    )
+    dataset = load_dataset(suite.dataset, folder=suite.folder, data_dir=tmp_path)
+    run = plan_one(name, suite=suite)
+    trained = train_one(run, tmp_path / "run", dataset=dataset)
+    multiple = trained.cost * EPOCHS / run.recipe.epochs
+    if name in BY_DATA:
+        low, high = BY_DATA[name]
+        assert low < multiple < high
+    else:
+        assert multiple == pytest.approx(MULTIPLES[name], rel=0.03)
+
+
+def test_mining_costs_what_its_hard_share_says(
+    short_suite: Suite, plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
+) -> None:
+    """HAM: 2M + 1 + 2 (K - M) h + 3 h units per image, with h the share that stays, which its history holds."""
+    suite = replace(
+        short_suite,
+        threat=replace(short_suite.threat, steps=10, step=0.0375),
+        recipe=replace(short_suite.recipe, epochs=EPOCHS),
+    )
+    run = plan_one("ham", suite=suite, start_frac=0.0)
+    trained = train_one(run, tmp_path)
+    shares = torch.tensor([epoch["method"]["kept_share"] for epoch in trained.history])
+    expected = (7 + 14 * shares + 3 * shares).mean() / PGD_AT_UNITS
+    assert trained.cost == pytest.approx(float(expected), rel=0.01)
