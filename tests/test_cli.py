@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from fairbench.cli import main
 from fairbench.store import read_outcomes
+from fairbench.suite_file import suite_names
 
 OPTIONS = {
     "run-all": "--data-dir --device --dry-run --help --jobs --json --method --plugin --rerun --results --seed --set "
@@ -101,6 +102,14 @@ def test_defaults_of_a_suite_are_checked_when_it_is_planned(cli: Cli, tmp_path: 
     done = cli("run-all", "--suite", "tuned.toml", "--method", "ham", "--dry-run")
     assert done.exit_code == 2
     assert message in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("suite", suite_names())
+def test_every_suite_that_ships_can_be_planned(cli: Cli, suite: str) -> None:
+    """Its model, its dataset, and what it sets of its methods' hyper-parameters exist and are allowed."""
+    done = cli("run-all", "--suite", suite, "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "runs would be computed" in done.stdout
 
 
 SUITE = """
