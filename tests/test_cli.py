@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from fairbench.store import read_outcomes
 from fairbench.suite_file import suite_names
 
 OPTIONS = {
-    "run-all": "--data-dir --device --dry-run --help --jobs --json --method --plugin --rerun --results --seed --set "
-    "--suite --work-dir",
-    "status": "--help --json --method --plugin --results --seed --set --suite --work-dir",
+    "run-all": "--data-dir --device --dry-run --engine --help --jobs --json --method --plugin --rerun --results --seed "
+    "--set --suite --work-dir",
+    "status": "--engine --help --json --method --plugin --results --seed --set --suite --work-dir",
     "report": "--check --help --results --site",
     "list": "--help --json",
     "new-method": "--directory --help",
@@ -85,23 +86,41 @@ def test_dry_run_shows_the_plan_and_computes_nothing(cli: Cli, tmp_path: Path) -
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture
+def tuned(tmp_path: Path) -> Callable[[str], Path]:
+    """The digits suite with more lines."""
+
+    def write(lines: str) -> Path:
+        text = (resources.files("fairbench") / "suites" / "digits.toml").read_text(encoding="utf-8")
+        (tmp_path / "tuned.toml").write_text(f"{text}\n{lines}\n", encoding="utf-8")
+        return tmp_path / "tuned.toml"
+
+    return write
+
+
 @pytest.mark.parametrize(
-    ("lines", "message"),
+    ("line", "message"),
     [
-        (
-            "[methods.hamm]\nselection_steps = 5",
-            "Unknown method with defaults in the suite tuned 'hamm'. Did you mean 'ham'",
-        ),
-        ("[methods.ham]\nselection_step = 5", "Did you mean 'selection_steps'"),
-        ("[methods.ham]\nselection_steps = 0", "selection_steps=0 is not allowed; allowed: at least 1"),
+        ("selection_step = 5", "Unknown hyper-parameter of HAM 'selection_step'. Did you mean 'selection_steps'"),
+        ("selection_steps = 0", "selection_steps=0 is not allowed; allowed: at least 1"),
     ],
 )
-def test_defaults_of_a_suite_are_checked_when_it_is_planned(cli: Cli, tmp_path: Path, lines: str, message: str) -> None:
-    text = (resources.files("fairbench") / "suites" / "digits.toml").read_text(encoding="utf-8")
-    (tmp_path / "tuned.toml").write_text(f"{text}\n{lines}\n", encoding="utf-8")
-    done = cli("run-all", "--suite", "tuned.toml", "--method", "ham", "--dry-run")
+def test_defaults_of_a_suite_are_checked_when_it_is_planned(
+    cli: Cli, tuned: Callable[[str], Path], line: str, message: str
+) -> None:
+    done = cli("run-all", "--suite", tuned(f"[methods.ham]\n{line}"), "--method", "ham", "--dry-run")
     assert done.exit_code == 2
-    assert message in " ".join(done.output.split())
+    assert f"[methods.ham] of the suite tuned: {message}" in " ".join(done.output.split()).replace("HAM: ", "")
+
+
+def test_a_suite_may_know_methods_that_are_not_installed(cli: Cli, tuned: Callable[[str], Path]) -> None:
+    """It says so where all methods are asked for, and is nobody's business where one of the others is."""
+    suite = tuned("[methods.hamm]\nselection_steps = 5")
+    everything = cli("run-all", "--suite", suite, "--dry-run")
+    assert everything.exit_code == 1
+    message = "[methods.hamm] of the suite tuned: Unknown method 'hamm'. Did you mean 'ham'?"
+    assert message in " ".join(everything.output.split())
+    assert cli("run-all", "--suite", suite, "--method", "trades", "--dry-run").exit_code == 0
 
 
 @pytest.mark.parametrize("suite", suite_names())
@@ -110,6 +129,16 @@ def test_every_suite_that_ships_can_be_planned(cli: Cli, suite: str) -> None:
     done = cli("run-all", "--suite", suite, "--dry-run")
     assert done.exit_code == 0, done.output
     assert "runs would be computed" in done.stdout
+
+
+def test_another_engine_is_another_protocol(cli: Cli) -> None:
+    """Whoever arbitrates with the reference gets rows of their own."""
+
+    def key(*options: str) -> str:
+        done = cli("run-all", "--method", "trades", "--seed", "0", "--dry-run", "--json", *options)
+        return str(json.loads(done.stdout)["runs"][0]["key"])
+
+    assert key() == key("--engine", "fairbench") != key("--engine", "reference")
 
 
 SUITE = """

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from fairbench import Threat, UserError
 from fairbench.attacks import autoattack as autoattack_module
 from fairbench.attacks.autoattack import AutoAttacked
-from fairbench.attacks.reference import AutoAttackSettings
+from fairbench.attacks.settings import AutoAttackSettings
+from fairbench.attacks.standard.found import Found
 from fairbench.evaluation import Evaluated, _autoattack_flags, evaluate
 from fairbench.flags import warnings
 from fairbench.screening import screen
@@ -216,7 +217,8 @@ def test_modules_that_refuse_eval_mode_are_named(run: Run) -> None:
 
 def test_masked_gradients_are_flagged(run: Run) -> None:
     """Rounding the pixels hides the gradient from all attacks but Square."""
-    found = run(Wrapped(before=lambda x: (8 * x).round() / 8), settings=replace(QUICK, square_queries=300))
+    masked, threat = Wrapped(before=lambda x: (8 * x).round() / 8), replace(THREAT, epsilon=0.1)
+    found = run(masked, threat=threat, settings=replace(QUICK, square_queries=300))
     assert found.flags["zero_gradient_share"] == 1.0
     gain = 100 * float((found.rows["broken_by"] == "square").mean())
     assert found.flags["square_gain_pp"] == pytest.approx(gain)
@@ -243,7 +245,10 @@ def test_logits_that_are_not_finite_are_counted_and_broken(share: float, run: Ru
 
 
 def test_a_break_that_is_none_is_counted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autoattack_module, "reference_attack", lambda *_args, **_options: lambda x, _y: 1 - x)
+    def claiming(_attack: str, _model: Any, images: Tensor, *_args: Any, **_options: Any) -> Found:
+        return Found(images=1 - images, broken=torch.ones(len(images), dtype=torch.bool))
+
+    monkeypatch.setattr(autoattack_module, "standard_attack", claiming)
     found = run()
     assert found.flags["unverified_breaks"] == 4 * int((found.rows["broken_by"] == "").sum()) > 0
     assert any("claimed breaks failed the verification" in sentence for sentence in found.warnings)

@@ -36,6 +36,7 @@ def test_the_key_of_a_run_is_pinned() -> None:
         },
         "evaluation": {
             "attacks": ("pgd20", "autoattack"), "pgd_steps": 20, "pgd_step": 0.0375, "seed": 0, "batch_size": 600,
+            "engine": "fairbench",
         },
     }  # fmt: skip
     assert run.key == "830bb6398d8b3f2f"

@@ -79,6 +79,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("evaluation", {"pgd_step": 0.01}),
     ("evaluation", {"seed": 1}),
     ("evaluation", {"batch_size": 100}),
+    ("evaluation", {"engine": "reference"}),
 ]
 
 

@@ -241,10 +241,10 @@ def test_defaults_of_methods() -> None:
     """What authors chose by dataset is written in the suite, and is nobody's change of the protocol."""
     plain = parsed(written(LINES))
     suite = parsed(
-        written(LINES) + "\n[methods.ham]\nselection_steps = 5\n[methods.frl]\ntau1 = 0.1\nanti_windup = true"
+        written(LINES) + "\n[methods.ham]\nselection_steps = 5\n[methods.frl]\ntau1 = '7/100'\nanti_windup = true"
     )
     assert suite.defaults_of("ham") == {"selection_steps": 5}
-    assert suite.defaults_of("frl") == {"tau1": 0.1, "anti_windup": True}
+    assert suite.defaults_of("frl") == {"tau1": 0.07, "anti_windup": True}
     assert suite.defaults_of("trades") == plain.defaults_of("ham") == {}
     assert protocol_description(suite, dataset_digest="") == protocol_description(plain, dataset_digest="")
 

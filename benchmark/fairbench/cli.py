@@ -55,6 +55,11 @@ def _selection(command: _F) -> _F:
             click.option(
                 "--plugin", "plugins", type=plugin, multiple=True, metavar="FILE", help="A file with methods."
             ),
+            click.option(
+                "--engine",
+                type=click.Choice(["fairbench", "reference"]),
+                help="AutoAttack by our engine or by pyautoattack; default: as the suite says. Rows never mix.",
+            ),
             _folder("--results", "results", "Outcomes, one parquet file per run."),
             _folder("--work-dir", "runs", "Checkpoints, partial attacks and logs."),
         )
@@ -146,7 +151,7 @@ def check_method(method: str) -> None:
 def _selected(given: dict[str, Any]) -> Any:
     from fairbench.commands.selection import Selection  # noqa: PLC0415
 
-    return Selection(**{name: given[name] for name in ("suite", "methods", "seeds", "settings", "plugins")})
+    return Selection(**{name: given[name] for name in ("suite", "methods", "seeds", "settings", "plugins", "engine")})
 
 
 def _where(given: dict[str, Any]) -> Any:

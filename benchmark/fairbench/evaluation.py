@@ -18,7 +18,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from fairbench.attacks.autoattack import AutoAttacked, autoattack
-from fairbench.attacks.reference import STANDARD, AutoAttackSettings
+from fairbench.attacks.settings import STANDARD, AutoAttackSettings
 from fairbench.fingerprint import weights_sha256
 from fairbench.flags import behaviour, warnings
 from fairbench.progress import Progress, silent

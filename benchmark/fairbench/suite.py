@@ -26,6 +26,7 @@ Precision = Literal["fp32", "bf16"]
 Schedule = Literal["steps", "one-cycle"]
 Averaging = Literal["none", "ema"]
 AttackName = Literal["pgd20", "autoattack"]
+Engine = Literal["fairbench", "reference"]
 
 
 def check(*, holds: bool, field: str, value: object, allowed: str) -> None:
@@ -188,6 +189,7 @@ class Evaluation:
         pgd_step: its step size, in units of pixel values.
         seed: of the attacks' noise; it is not the training seed.
         batch_size: images attacked together; the resume unit of AutoAttack.
+        engine: of AutoAttack; `fairbench` draws noise for each image, `reference` is pyautoattack, for arbitration.
     """
 
     attacks: tuple[AttackName, ...] = ("pgd20", "autoattack")
@@ -195,6 +197,7 @@ class Evaluation:
     pgd_step: float
     seed: int = 0
     batch_size: int = 500
+    engine: Engine = "fairbench"
 
     def __post_init__(self) -> None:
         check(
@@ -216,7 +219,7 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MethodDefaults:
-    """What a method's hyper-parameters are in a suite, where its authors chose them by dataset (DAFA, CFA, HAM).
+    """What a method's hyper-parameters are in a suite, where they have to be chosen by dataset (DAFA, CFA, HAM).
 
     Attributes:
         method: registered name.

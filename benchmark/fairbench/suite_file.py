@@ -7,6 +7,7 @@ the wrong type is refused by name.
 
 import dataclasses
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from fractions import Fraction
@@ -19,6 +20,8 @@ from fairbench.hyperparameter import Parameter
 from fairbench.suite import MethodDefaults, Suite
 
 _T = TypeVar("_T")
+
+_FRACTION = re.compile(r"\s*[0-9.]+\s*/\s*[0-9.]+\s*")
 
 
 def suite_names() -> list[str]:
@@ -118,16 +121,23 @@ def _method_defaults(value: Any, *, field: str) -> tuple[MethodDefaults, ...]:
     """The tables [methods.NAME]; what a hyper-parameter allows is checked when its method is planned."""
     if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
         raise UserError(f"{field} = {value!r} must be tables, written as [{field}.NAME], of hyper-parameters.")
-    found = []
-    for name, table in value.items():
-        for parameter, chosen in table.items():
-            if not isinstance(chosen, Parameter):
-                raise UserError(
-                    f"{field}.{name}.{parameter} = {chosen!r} is no hyper-parameter; "
-                    "allowed: a number, true, false or text."
-                )
-        found.append(MethodDefaults(method=name, parameters=tuple(sorted(table.items()))))
-    return tuple(found)
+    return tuple(
+        MethodDefaults(
+            method=name,
+            parameters=tuple(
+                (parameter, _parameter(chosen, field=f"{field}.{name}.{parameter}"))
+                for parameter, chosen in sorted(table.items())
+            ),
+        )
+        for name, table in value.items()
+    )
+
+
+def _parameter(value: Any, *, field: str) -> Parameter:
+    """A hyper-parameter, whose field is not known here: text is a number if it is a fraction."""
+    if not isinstance(value, Parameter):
+        raise UserError(f"{field} = {value!r} is no hyper-parameter; allowed: a number, true, false or text.")
+    return _number(value, field=field) if isinstance(value, str) and _FRACTION.fullmatch(value) else value
 
 
 def _number(value: Any, *, field: str) -> float:

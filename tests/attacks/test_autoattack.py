@@ -1,4 +1,4 @@
-"""AutoAttack: the library's verdicts, without its side effects, kept on disk."""
+"""AutoAttack by either engine: verdicts without side effects, kept on disk; the library's are the library's."""
 
 import json
 import random
@@ -24,10 +24,13 @@ from torch import Tensor, nn
 
 from fairbench import Threat, UserError
 from fairbench.attacks import autoattack as module
+from fairbench.attacks import watched
 from fairbench.attacks.autoattack import AutoAttacked, autoattack
-from fairbench.attacks.reference import AutoAttackSettings, reference_attack
+from fairbench.attacks.reference import reference_attack
+from fairbench.attacks.settings import AutoAttackSettings
+from fairbench.attacks.standard.found import Found
 from fairbench.store import ATTACKS
-from fairbench.suite import Evaluation, Norm
+from fairbench.suite import Engine, Evaluation, Norm
 
 QUICK = AutoAttackSettings(apgd_iterations=8, fab_iterations=5, square_queries=60, targets=3)
 LINF = Threat(epsilon=0.1, step=0.03)
@@ -74,8 +77,21 @@ def digits() -> tuple[Tensor, Tensor]:
     return images, labels
 
 
+the_library = pytest.mark.parametrize("engine", ["reference"])
+our_engine = pytest.mark.parametrize("engine", ["fairbench"])
+
+
+@pytest.fixture(params=["fairbench", "reference"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Both, unless a test names one."""
+    named: Engine = request.param
+    return named
+
+
 @pytest.fixture
-def attack(digits: tuple[Tensor, Tensor], trained: nn.Module, tmp_path: Path) -> Callable[..., AutoAttacked]:
+def attack(
+    digits: tuple[Tensor, Tensor], trained: nn.Module, engine: Engine, tmp_path: Path
+) -> Callable[..., AutoAttacked]:
     """Attacks the fifty digits; every default can be replaced."""
 
     def run(
@@ -91,6 +107,7 @@ def attack(digits: tuple[Tensor, Tensor], trained: nn.Module, tmp_path: Path) ->
         with torch.no_grad():
             clean = model(images).argmax(dim=1)
         options = {"evaluation": EVALUATION, "settings": QUICK, **options}
+        options["evaluation"] = replace(options["evaluation"], engine=engine)
         return autoattack(model, images, labels, clean=clean, classes=classes, threat=threat, folder=folder, **options)
 
     return run
@@ -124,6 +141,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
 # The library is the reference.
 
 
+@the_library
 @pytest.mark.parametrize("attacks", [ATTACKS, *((name,) for name in ATTACKS)], ids=" ".join)
 @pytest.mark.parametrize("threat", [LINF, L2], ids=["Linf", "L2"])
 def test_verdicts_are_those_of_the_library(
@@ -331,6 +349,11 @@ def test_a_claim_that_fails_the_verification_is_no_break(
     claim: Callable[[Tensor], Tensor], attack: Callable[..., AutoAttacked], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "reference_attack", lambda *_args, **_options: lambda images, _labels: claim(images))
+    monkeypatch.setattr(module, "standard_attack", lambda _name, _model, images, *_args, **_options: claimed(images))
+
+    def claimed(images: Tensor) -> Found:
+        return Found(images=claim(images), broken=torch.ones(len(images), dtype=torch.bool))
+
     found = attack()
     correct = [name != "clean" for name in found.broken_by]
     assert set(found.broken_by) == {"", "clean"}
@@ -338,6 +361,7 @@ def test_a_claim_that_fails_the_verification_is_no_break(
     assert not found.nonfinite.any()
 
 
+@the_library
 def test_a_claim_that_holds_is_attributed_to_its_attack(
     attack: Callable[..., AutoAttacked], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -391,6 +415,7 @@ def test_nothing_of_the_caller_changes(
     assert torch.equal(images, digits[0])
 
 
+@the_library
 def test_every_chunk_has_a_seed_of_its_own(
     attack: Callable[..., AutoAttacked], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -416,7 +441,7 @@ def test_interrupted_at_any_moment_it_repeats_an_undisturbed_run(
     attack: Callable[..., AutoAttacked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed = attack(folder=tmp_path / "undisturbed")
-    monkeypatch.setattr(module, "HEARTBEAT", -1.0)  # a call per forward: some interruptions hit the middle of a chunk
+    monkeypatch.setattr(watched, "HEARTBEAT", -1.0)  # a call per forward: some interruptions hit the middle of a chunk
     chance, sessions = random.Random(0), 0
 
     def fragile(_stage: str, _done: int, _total: int) -> None:
@@ -461,11 +486,11 @@ autoattack(model, images, labels, folder=Path(sys.argv[2]), **options)
 """
 
 
-def test_killed_it_goes_on(trained: nn.Module, digits: tuple[Tensor, Tensor], tmp_path: Path) -> None:
+def test_killed_it_goes_on(engine: Engine, trained: nn.Module, digits: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     images, labels = digits
     with torch.no_grad():
         clean = trained(images).argmax(dim=1)
-    evaluation = replace(EVALUATION, batch_size=8)
+    evaluation = replace(EVALUATION, batch_size=8, engine=engine)
     options = {"clean": clean, "classes": 10, "threat": LINF, "evaluation": evaluation}
     options["settings"] = AutoAttackSettings(apgd_iterations=40, fab_iterations=10, square_queries=100)
     torch.save((trained, images, labels, options), tmp_path / "session.pt")
@@ -510,7 +535,6 @@ def test_garbage_at_the_end_of_a_log_is_dropped(
         ({"threat": replace(LINF, epsilon=0.11)}, "settings"),
         ({"threat": L2}, "settings"),
         ({"evaluation": replace(EVALUATION, seed=1)}, "settings"),
-        ({"evaluation": replace(EVALUATION, batch_size=17)}, "settings"),
         ({"settings": replace(QUICK, square_queries=61)}, "settings"),
         ({"labels": torch.zeros(50, dtype=torch.long)}, "data"),
         ({"images": torch.zeros(50, 1, 8, 8)}, "data"),
@@ -526,6 +550,51 @@ def test_the_log_of_another_evaluation_is_refused(
     with pytest.raises(UserError, match=rf"another evaluation, with other {part}; use another folder"):
         attack(**options)
     assert (tmp_path / "autoattack.jsonl").read_bytes() == content
+
+
+@pytest.mark.parametrize("engine", ["reference", "fairbench"])
+def test_only_the_library_depends_on_the_batch_size(engine: Engine, attack: Callable[..., AutoAttacked]) -> None:
+    """It draws noise for a batch, so that its log cannot go on with another one; ours can."""
+    first, other = attack(), replace(EVALUATION, batch_size=17)
+    if engine == "fairbench":
+        assert same(first, attack(evaluation=other))
+        return
+    with pytest.raises(UserError, match="another evaluation, with other settings"):
+        attack(evaluation=other)
+
+
+def test_the_engines_do_not_share_a_log(
+    trained: nn.Module,
+    digits: tuple[Tensor, Tensor],
+    tmp_path: Path,
+    attack: Callable[..., AutoAttacked],
+    engine: Engine,
+) -> None:
+    attack()
+    other: Engine = "reference" if engine == "fairbench" else "fairbench"
+    images, labels = digits
+    with torch.no_grad():
+        clean = trained(images).argmax(dim=1)
+    options: dict[str, Any] = {"clean": clean, "classes": 10, "threat": LINF, "settings": QUICK, "folder": tmp_path}
+    with pytest.raises(UserError, match="another evaluation, with other settings"):
+        autoattack(trained, images, labels, evaluation=replace(EVALUATION, engine=other), **options)
+
+
+@our_engine
+@pytest.mark.parametrize("threat", [LINF, L2], ids=["Linf", "L2"])
+def test_a_verdict_depends_on_nobody_else(
+    threat: Threat, digits: tuple[Tensor, Tensor], attack: Callable[..., AutoAttacked], tmp_path: Path
+) -> None:
+    """Batch size, order and subset change nothing, because noise belongs to the image."""
+    images, labels = digits
+    whole = attack(threat=threat, folder=tmp_path / "whole", evaluation=replace(EVALUATION, batch_size=250))
+    for size in (1, 7):
+        other = replace(EVALUATION, batch_size=size)
+        assert same(whole, attack(threat=threat, folder=tmp_path / f"by {size}", evaluation=other))
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(1))[:40]
+    part = attack(images=images[order], labels=labels[order], threat=threat, indices=order)
+    assert torch.equal(part.predictions, whole.predictions[order])
+    assert part.broken_by == [whole.broken_by[row] for row in order.tolist()]
 
 
 def test_other_weights_are_refused(trained: nn.Sequential, attack: Callable[..., AutoAttacked]) -> None:
@@ -555,7 +624,7 @@ def test_a_folder_that_cannot_be_written_is_named(attack: Callable[..., AutoAtta
 def test_progress_rises_within_each_attack(
     attack: Callable[..., AutoAttacked], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "HEARTBEAT", -1.0)
+    monkeypatch.setattr(watched, "HEARTBEAT", -1.0)
     told: list[tuple[str, int, int]] = []
     found = attack(progress=lambda *step: told.append(step))
     assert list(dict.fromkeys(stage for stage, _, _ in told)) == list(ATTACKS)

@@ -233,6 +233,16 @@ class TestRandomness:
         assert torch.equal(runs[0].images[stayed], runs[1].images[stayed])
         assert not torch.equal(runs[0].images[~stayed], runs[1].images[~stayed])
 
+    def test_stopping_early_changes_no_later_batch_either(self, line: nn.Module) -> None:
+        """Noise that nobody needs any more is drawn all the same."""
+        images, threat = pixels(*[0.9] * 5), Threat(epsilon=0.1, step=0.01, steps=6)
+        states = []
+        for labels in (zeros(5), torch.ones(5, dtype=torch.long)):  # all leave at once, and nobody does
+            generator = seeded()
+            pgd(line, images, labels, threat=threat, generator=generator, tau=0, jitter=0.01)
+            states.append(generator.get_state())
+        assert torch.equal(*states)
+
 
 class TestOrder:
     @pytest.mark.parametrize("tau", [None, 0, 2])

@@ -2,5 +2,6 @@
 
 from fairbench.attacks.ball import Ball as Ball
 from fairbench.attacks.frozen import frozen as frozen
+from fairbench.attacks.measuring import measured_logits as measured_logits
 from fairbench.attacks.pgd import Attacked as Attacked
 from fairbench.attacks.pgd import pgd as pgd

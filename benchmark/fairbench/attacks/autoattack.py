@@ -4,10 +4,11 @@
                        folder=folder)
     (found.predictions == labels).float().mean()       # robust accuracy
 
-The attacks are pyautoattack's own (`fairbench.attacks.reference`). Around them: weights are frozen, which spares FAB
-half its time and leaves no `.grad`; every chunk has a seed of its own, derived from its first image, so that a
-resumed evaluation repeats an undisturbed one bit for bit; the caller's random state returns; and a break counts only
-if a clean forward in fp32, on a point checked to lie in the ball and in [0, 1], confirms it.
+There are two engines. Ours (`fairbench.attacks.standard`) draws noise for every image by itself, so that a verdict
+depends neither on batch size or order nor on an interruption. The reference is pyautoattack's own code
+(`fairbench.attacks.reference`), with a seed for every chunk, derived from its first image. Around either, weights are
+frozen, `.grad` and the caller's random state stay as they are, and a break counts only if a clean forward in fp32,
+on a point checked to lie in the ball and in [0, 1], confirms it.
 """
 
 import time
@@ -30,16 +31,17 @@ from fairbench.attacks.judging import (
     private_randomness,
     unit_images,
 )
-from fairbench.attacks.reference import STANDARD, AutoAttackSettings, reference_attack
+from fairbench.attacks.reference import reference_attack
+from fairbench.attacks.settings import STANDARD, AutoAttackSettings
+from fairbench.attacks.standard.attack import VERSION, standard_attack
+from fairbench.attacks.standard.noise import ImageNoise
 from fairbench.attacks.verdict_log import ChunkVerdicts, VerdictLog
+from fairbench.attacks.watched import Watched
 from fairbench.fingerprint import tensors_sha256, weights_sha256
 from fairbench.progress import Progress, silent
 from fairbench.seeding import derived_seed
 from fairbench.store import ATTACKS
 from fairbench.suite import Evaluation, Threat
-
-HEARTBEAT = 0.5
-"""Seconds between two calls of the progress listener within a chunk."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,9 +87,9 @@ def autoattack(
         clean: predictions on the clean images, (n,).
         classes: number of classes, at least 2.
         threat: norm and radius.
-        evaluation: seed and batch size; chunks of that many images are attacked together.
+        evaluation: engine, seed and batch size; chunks of that many images are attacked together.
         folder: where the verdicts are kept.
-        indices: positions in the test set, which key the seeds; 0 to n - 1 by default.
+        indices: positions in the test set, which key the noise; 0 to n - 1 by default.
         settings: effort of the attacks.
         progress: told at least every half second, with the attack's name.
 
@@ -95,7 +97,7 @@ def autoattack(
         UserError: if the folder holds the verdicts of another evaluation, or cannot be written.
     """
     labels = labels.long()
-    positions = torch.arange(len(images)) if indices is None else indices.cpu()
+    positions = torch.arange(len(images), device=labels.device) if indices is None else indices.to(labels.device)
     fingerprint = {
         "weights": weights_sha256(model),
         "data": tensors_sha256({"images": images, "labels": labels, "positions": positions}),
@@ -104,54 +106,86 @@ def autoattack(
             "epsilon": threat.epsilon,
             "classes": classes,
             "seed": evaluation.seed,
-            "batch_size": evaluation.batch_size,
-            "pyautoattack": pyautoattack.__version__,
+            **_engine(evaluation),
             **asdict(settings),
         },
     }
     log = VerdictLog(folder / "autoattack.jsonl", fingerprint)
-    robust = clean == labels
-    found, nonfinite = torch.where(robust, labels, clean), torch.zeros_like(robust)
-    broken_by = ["" if correct else "clean" for correct in robust.tolist()]
-    known: list[ChunkVerdicts] = []
+    tally = _Tally(clean=clean, labels=labels, positions=positions)
     judged = Judged(model, classes=classes)
     with exact_arithmetic(images.device), frozen(judged), torch.no_grad():
         for attack in ATTACKS:
-            rows = robust.nonzero().flatten()
-            done, total = 0, len(rows)
-            while done < total:
-                chunk = rows[done : done + evaluation.batch_size]
-                first = int(positions[int(chunk[0])])
-                verdicts = log.find(attack, first=first, images=len(chunk))
-                if verdicts is None:
-                    verdicts = _attack_chunk(
-                        judged,
-                        unit_images(images[chunk]),
-                        labels[chunk],
-                        attack=attack,
-                        first=first,
-                        threat=threat,
-                        seed=derived_seed(evaluation.seed, attack, first),
-                        settings=settings,
-                        heartbeat=partial(_beat, progress, attack, done, total),
-                    )
-                    log.append(verdicts)
-                broken = chunk[verdicts.broken]
-                robust[broken] = False
-                nonfinite[chunk[verdicts.nonfinite]] = True
-                found[broken] = torch.tensor(verdicts.predictions, dtype=found.dtype, device=found.device)
-                for row in broken.tolist():
-                    broken_by[row] = attack
-                known.append(verdicts)
-                done += len(chunk)
-                progress(attack, done, total)
-    return AutoAttacked(
-        predictions=found,
-        broken_by=broken_by,
-        unverified=sum(verdicts.unverified for verdicts in known),
-        nonfinite=nonfinite,
-        seconds={name: sum(v.seconds for v in known if v.attack == name) for name in ATTACKS},
-    )
+            left, total = tally.robust.clone(), int(tally.robust.sum())
+            for verdicts in log.of(attack):
+                left[tally.take(verdicts)] = False
+            rows = left.nonzero().flatten()
+            progress(attack, total - len(rows), total)
+            while len(rows) > 0:
+                chunk, done = rows[: evaluation.batch_size], total - len(rows)
+                verdicts = _attack_chunk(
+                    judged,
+                    unit_images(images[chunk]),
+                    labels[chunk],
+                    attack=attack,
+                    indices=positions[chunk],
+                    threat=threat,
+                    evaluation=evaluation,
+                    settings=settings,
+                    heartbeat=partial(_beat, progress, attack, done, total),
+                )
+                log.append(verdicts)
+                tally.take(verdicts)
+                rows = rows[len(chunk) :]
+                progress(attack, total - len(rows), total)
+    return tally.summary()
+
+
+class _Tally:
+    """What is known of every image so far.
+
+    Args:
+        clean: predictions on the clean images, (n,).
+        labels: (n,).
+        positions: in the test set, (n,).
+    """
+
+    def __init__(self, *, clean: Tensor, labels: Tensor, positions: Tensor) -> None:
+        self.robust = clean == labels
+        self._predictions = torch.where(self.robust, labels, clean)
+        self._broken_by = ["" if correct else "clean" for correct in self.robust.tolist()]
+        self._nonfinite = torch.zeros_like(self.robust)
+        self._row_of = {index: row for row, index in enumerate(positions.tolist())}
+        self._known: list[ChunkVerdicts] = []
+
+    def take(self, verdicts: ChunkVerdicts) -> Tensor:
+        """Count the verdicts of a chunk; the rows that it was made of."""
+        rows = torch.tensor([self._row_of[index] for index in verdicts.images], device=self.robust.device)
+        broken = rows[verdicts.broken]
+        self.robust[broken] = False
+        self._predictions[broken] = self._predictions.new_tensor(verdicts.predictions)
+        self._nonfinite[rows[verdicts.nonfinite]] = True
+        for row in broken.tolist():
+            self._broken_by[row] = verdicts.attack
+        self._known.append(verdicts)
+        return rows
+
+    def summary(self) -> AutoAttacked:
+        """All of it."""
+        return AutoAttacked(
+            predictions=self._predictions,
+            broken_by=self._broken_by,
+            unverified=sum(verdicts.unverified for verdicts in self._known),
+            nonfinite=self._nonfinite,
+            seconds={name: sum(v.seconds for v in self._known if v.attack == name) for name in ATTACKS},
+        )
+
+
+def _engine(evaluation: Evaluation) -> dict[str, object]:
+    """What of the engine a verdict depends on."""
+    if evaluation.engine == "reference":
+        version = pyautoattack.__version__
+        return {"engine": evaluation.engine, "version": version, "batch_size": evaluation.batch_size}
+    return {"engine": evaluation.engine, "version": VERSION}
 
 
 def _beat(progress: Progress, attack: str, done: int, total: int, more: int) -> None:
@@ -164,9 +198,9 @@ def _attack_chunk(
     labels: Tensor,
     *,
     attack: str,
-    first: int,
+    indices: Tensor,
     threat: Threat,
-    seed: int,
+    evaluation: Evaluation,
     settings: AutoAttackSettings,
     heartbeat: Callable[[int], None],
 ) -> ChunkVerdicts:
@@ -174,61 +208,42 @@ def _attack_chunk(
     began = time.perf_counter()
     ball = Ball(threat.norm, images, threat.epsilon)
     forwards = settings.forwards(attack, classes=judged.classes)
-    watched = _Watched(judged, ball, heartbeat=lambda calls: heartbeat(len(images) * min(calls, forwards) // forwards))
-    run = reference_attack(
-        attack, watched, classes=judged.classes, threat=threat, seed=seed, device=images.device, settings=settings
-    )
+    watched = Watched(judged, ball, heartbeat=lambda calls: heartbeat(len(images) * min(calls, forwards) // forwards))
+    seed = derived_seed(evaluation.seed, attack, int(indices[0]))
     with private_randomness(seed):
-        adversarial = run(images, labels)
+        if evaluation.engine == "reference":
+            run = reference_attack(
+                attack,
+                watched,
+                classes=judged.classes,
+                threat=threat,
+                seed=seed,
+                device=images.device,
+                settings=settings,
+            )
+            adversarial = run(images, labels)
+        else:
+            noise = ImageNoise(evaluation.seed)
+            adversarial = standard_attack(
+                attack,
+                watched,
+                images,
+                labels,
+                indices=indices,
+                threat=threat,
+                noise=noise,
+                settings=settings,
+            ).images
         logits = watched(adversarial)
     predicted = torch.where(watched.nonfinite, another_class(labels), predictions(logits, labels))
     broken = ball.contains(adversarial) & (predicted != labels) | watched.nonfinite
     claimed = (adversarial != images).flatten(1).any(dim=1)
     return ChunkVerdicts(
         attack=attack,
-        first=first,
-        images=len(images),
+        images=indices.tolist(),
         broken=broken.nonzero().flatten().tolist(),
         predictions=predicted[broken].tolist(),
         unverified=int((claimed & ~broken).sum()),
         nonfinite=watched.nonfinite.nonzero().flatten().tolist(),
         seconds=time.perf_counter() - began,
     )
-
-
-class _Watched:
-    """The model as the attacks call it: it tells the time, and logits that are not finite neither derail nor escape.
-
-    An attack compares and sorts logits, so a NaN would end it or hide a break. Such rows are handed on as zeros, and
-    an image is marked if the point lies in its ball: that is an adversarial example, whichever attack came across it.
-
-    Args:
-        judged: the model.
-        ball: around the images of the chunk.
-        heartbeat: told the number of calls so far, every half second.
-    """
-
-    def __init__(self, judged: Judged, ball: Ball, *, heartbeat: Callable[[int], None]) -> None:
-        self.nonfinite = torch.zeros(len(ball.centre), dtype=torch.bool, device=ball.centre.device)
-        self._judged = judged
-        self._ball = ball
-        self._heartbeat = heartbeat
-        self._calls = 0
-        self._next_beat = time.monotonic() + HEARTBEAT
-
-    def __call__(self, points: Tensor) -> Tensor:
-        self._calls += 1
-        if time.monotonic() > self._next_beat:
-            self._next_beat = time.monotonic() + HEARTBEAT
-            self._heartbeat(self._calls)
-        if len(points) == 0:  # Square goes on without images where every margin is negative or zero
-            return points.new_zeros(0, self._judged.classes)
-        logits: Tensor = self._judged(points)
-        finite = logits.isfinite().all(dim=1)
-        if not finite.all():
-            self._mark(points.detach()[~finite])
-        return torch.where(finite[:, None], logits, 0.0)  # always a copy: Square writes into it
-
-    def _mark(self, points: Tensor) -> None:
-        for point in points[points.isfinite().flatten(1).all(dim=1)]:
-            self.nonfinite |= self._ball.contains(point.expand_as(self._ball.centre))

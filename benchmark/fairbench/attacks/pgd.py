@@ -162,6 +162,8 @@ def pgd(  # noqa: C901, PLR0915  the loop of the engine reads better in one piec
                 updates[rows[leaving]] = k
                 rows, points = rows[~leaving], moved[~leaving]
                 if len(rows) == 0:
+                    for _ in range(k + 1, steps if jitter > 0 else 0):  # nor another batch's noise
+                        torch.empty_like(images).normal_(generator=generator)
                     break
             else:
                 points = moved

@@ -10,7 +10,6 @@ loss needs four classes, and its L2 Square attack cannot start on images of some
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from pyautoattack.fab_pt import FABAttack_PT
 from pyautoattack.square import SquareAttack
 from torch import Tensor
 
+from fairbench.attacks.settings import STANDARD, AutoAttackSettings
 from fairbench.store import ATTACKS
 from fairbench.suite import Threat
 
@@ -28,36 +28,6 @@ Predict = Callable[[Tensor], Tensor]
 
 # A logger outside the global tree: the library would report zero gradients to it, which we count ourselves.
 _SILENT = logging.Logger("pyautoattack", level=logging.CRITICAL + 1)  # noqa: LOG001  registering it is what we avoid
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AutoAttackSettings:
-    """The effort of each attack; the defaults are `standard`.
-
-    Attributes:
-        apgd_iterations: of apgd-ce, and of apgd-t per target.
-        fab_iterations: of fab-t per target.
-        square_queries: of square.
-        targets: of apgd-t and fab-t, the likeliest wrong classes; at most the number of classes less one.
-    """
-
-    apgd_iterations: int = 100
-    fab_iterations: int = 100
-    square_queries: int = 5000
-    targets: int = 9
-
-    def forwards(self, attack: str, *, classes: int) -> int:
-        """Forward calls of an attack on images that survive it."""
-        targets = min(self.targets, classes - 1)
-        return {
-            "apgd-ce": self.apgd_iterations + 2,
-            "apgd-t": 1 + targets * (self.apgd_iterations + 2),
-            "fab-t": 1 + targets * (2 * self.fab_iterations + 3),
-            "square": self.square_queries + 3,
-        }[attack]
-
-
-STANDARD = AutoAttackSettings()
 
 
 def reference_attack(

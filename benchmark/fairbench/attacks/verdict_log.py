@@ -21,8 +21,7 @@ class ChunkVerdicts:
 
     Attributes:
         attack: its name.
-        first: index of the first image of the chunk.
-        images: how many were attacked.
+        images: indices of the attacked images in the test set.
         broken: positions within the chunk of verified breaks.
         predictions: of the broken images, in the same order.
         unverified: breaks that the attack claimed and the verification refused.
@@ -31,8 +30,7 @@ class ChunkVerdicts:
     """
 
     attack: str
-    first: int
-    images: int
+    images: list[int]
     broken: list[int]
     predictions: list[int]
     unverified: int
@@ -53,7 +51,7 @@ class VerdictLog:
 
     def __init__(self, path: Path, fingerprint: Mapping[str, object]) -> None:
         self._path = path
-        self._known: dict[tuple[str, int, int], ChunkVerdicts] = {}
+        self._known: list[ChunkVerdicts] = []
         try:
             lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         except OSError as error:
@@ -68,14 +66,14 @@ class VerdictLog:
             verdicts = _read(line)
             if verdicts is None:
                 break
-            self._remember(verdicts)
+            self._known.append(verdicts)
             length += len(line)
         with path.open("r+b") as file:
             file.truncate(length)  # so that the next line does not continue a broken one
 
-    def find(self, attack: str, *, first: int, images: int) -> ChunkVerdicts | None:
-        """The verdicts of a chunk, if they are known."""
-        return self._known.get((attack, first, images))
+    def of(self, attack: str) -> list[ChunkVerdicts]:
+        """What is known of an attack, in the order in which it was found."""
+        return [verdicts for verdicts in self._known if verdicts.attack == attack]
 
     def append(self, verdicts: ChunkVerdicts) -> None:
         """Add the verdicts of a chunk; they are on disk when this returns.
@@ -90,10 +88,7 @@ class VerdictLog:
                 os.fsync(file.fileno())
         except OSError as error:
             raise UserError(f"Cannot write {self._path}: {error.strerror or error}.") from error
-        self._remember(verdicts)
-
-    def _remember(self, verdicts: ChunkVerdicts) -> None:
-        self._known[verdicts.attack, verdicts.first, verdicts.images] = verdicts
+        self._known.append(verdicts)
 
 
 def _check_fingerprint(path: Path, line: bytes, fingerprint: Mapping[str, object]) -> None:

@@ -1,7 +1,7 @@
 """From what the user named (a suite, methods, seeds, settings) to a plan."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fairbench import methods
@@ -13,7 +13,7 @@ from fairbench.method import Method
 from fairbench.models import model_names
 from fairbench.plan import make_plan
 from fairbench.run import Run
-from fairbench.suite import Suite
+from fairbench.suite import Engine, Suite
 from fairbench.suite_file import load_suite
 
 
@@ -27,6 +27,7 @@ class Selection:
         seeds: empty for the suite's.
         settings: `field=value` texts, for every named method.
         plugins: files whose methods must be known.
+        engine: of AutoAttack; None for the suite's.
     """
 
     suite: str
@@ -34,6 +35,7 @@ class Selection:
     seeds: tuple[int, ...] = ()
     settings: tuple[str, ...] = ()
     plugins: tuple[Path, ...] = ()
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +61,26 @@ def plan(selection: Selection) -> Planned:
             the plan, not an error.
     """
     suite = load_suite(selection.suite)
+    if selection.engine:
+        suite = replace(suite, evaluation=replace(suite.evaluation, engine=selection.engine))
+    _check_names(suite)
     known = methods.names(plugins=selection.plugins)
-    _check_names(suite, known)
 
     def create(name: str, changes: Mapping[str, str | Parameter]) -> Method:
-        return methods.create(name, {**suite.defaults_of(name), **changes}, plugins=selection.plugins)
+        defaults = suite.defaults_of(name)
+        try:
+            methods.create(name, defaults, plugins=selection.plugins)
+        except UserError as error:
+            if not defaults:
+                raise
+            raise UserError(f"[methods.{name}] of the suite {suite.name}: {error}") from error
+        return methods.create(name, {**defaults, **changes}, plugins=selection.plugins)
 
     changes = _settings(selection.settings)
     if changes and not selection.methods:
         raise UserError(f"--set {selection.settings[0]} needs --method: say whose hyper-parameter it is.")
     chosen: list[tuple[str, Method]] = []
-    problems: list[str] = []
+    problems = [] if selection.methods else _strangers(suite, known)
     for name in dict.fromkeys(selection.methods) or known:
         try:
             chosen.append((name, create(name, changes)))
@@ -87,8 +98,8 @@ def plan(selection: Selection) -> Planned:
     return Planned(suite=suite, runs=runs, problems=problems)
 
 
-def _check_names(suite: Suite, known: Sequence[str]) -> None:
-    """Whatever a suite names must exist here."""
+def _check_names(suite: Suite) -> None:
+    """The models and the dataset of a suite must exist."""
     for model in (suite.model, suite.teacher):
         if model not in model_names():
             raise unknown("model", model, model_names())
@@ -96,9 +107,16 @@ def _check_names(suite: Suite, known: Sequence[str]) -> None:
         raise unknown(
             "dataset", suite.dataset.name, dataset_names(), advice="A dataset of your own is given as `file`."
         )
-    for defaults in suite.methods:
-        if defaults.method not in known:
-            raise unknown(f"method with defaults in the suite {suite.name}", defaults.method, known)
+
+
+def _strangers(suite: Suite, known: Sequence[str]) -> list[str]:
+    """A sentence for every method that the suite has hyper-parameters for and that is not installed here."""
+    advice = "If it is a plug-in, install it or give it with --plugin FILE."
+    return [
+        f"[methods.{name}] of the suite {suite.name}: {unknown('method', name, known, advice=advice)}"
+        for name in (defaults.method for defaults in suite.methods)
+        if name not in known
+    ]
 
 
 def _settings(texts: Sequence[str]) -> dict[str, str]:

@@ -51,7 +51,8 @@ def protocol_sentence(board: Board) -> str:
     dataset = protocol["dataset"].get("name", "a dataset of its own")
     seeds = sorted({run.provenance.seed for row in (*board.ranked, *board.unranked) for run in row.runs})
     ball = "L∞" if threat["norm"] == "Linf" else threat["norm"]
-    attacks = [f"PGD-{evaluation['pgd_steps']}"] + ["standard AutoAttack"] * (board.attack == "autoattack")
+    engine = {"fairbench": "", "reference": " (by pyautoattack)"}[evaluation.get("engine", "reference")]
+    attacks = [f"PGD-{evaluation['pgd_steps']}"] + [f"standard AutoAttack{engine}"] * (board.attack == "autoattack")
     tested = f" on {plural(sum(board.counts), 'test image')}" if board.counts else ""
     return (
         f"Every method trains {protocol['model']} on {dataset} ({plural(len(board.class_names), 'class')}) for "
