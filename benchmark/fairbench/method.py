@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
-from fairbench.errors import unknown
-from fairbench.hyperparameter import Parameter, checked_hyperparameter, read_hyperparameter
+from fairbench.errors import UserError, unknown
+from fairbench.hyperparameter import Parameter, check_effects, checked_hyperparameter, read_hyperparameter
 from fairbench.suite import Recipe, Threat
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Card:
         year: of publication.
         link: to the paper.
         bibtex: a complete entry.
-        code_licence: of the authors' code; "none" means all rights reserved (ours is written from the paper's text).
+        code_licence: of the authors' own code; "none" means all rights reserved (ours is written from the paper).
         family: `baseline`, `fairness`, `distillation`, or one of the author's own.
         reconstruction: the authors published too little for a faithful implementation.
         reason: why it is a reconstruction, in one honest sentence; required if it is.
@@ -55,7 +55,7 @@ class Card:
     year: int
     link: str
     bibtex: str
-    code_licence: str = "none"
+    code_licence: str
     family: str = "fairness"
     reconstruction: bool = False
     reason: str = ""
@@ -94,7 +94,7 @@ class View(Protocol):
             strength: share of the augmentation's magnitude for each row, (n,) in [0, 1]; "randaugment" only.
 
         Raises:
-            UserError: for an unknown name, or a strength where there is none to set.
+            UserError: for an unknown name, or a strength where there is none to set, or out of range.
         """
 
 
@@ -134,15 +134,33 @@ class ClassStatistics:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Validation:
-    """The held-out split, for methods that steer by it (`Method.validation`).
+    """What a method may know of the held-out split, which is what its class declares as `Method.validation`.
 
     Attributes:
-        statistics: of the current model, for `validation = "attacked"`.
-        batches: not augmented, in fixed order, for methods that play their own game on them.
+        statistics: of the current model, where "attacked" or "both" is declared; else None.
+        batches: the images, not augmented, in fixed order, where "batches" or "both" is declared; else a UserError.
     """
 
     statistics: ClassStatistics | None
     batches: "Callable[[], Iterator[Batch]]"
+
+    @classmethod
+    def declared_by(
+        cls, method: "Method", *, statistics: ClassStatistics | None, batches: "Callable[[], Iterator[Batch]]"
+    ) -> "Validation":
+        """Of what there is, what the method's class asks for."""
+
+        def refuse() -> "Iterator[Batch]":
+            name = type(method).__name__
+            raise UserError(
+                f"{name} asks for the batches of the validation split, but its `validation` is {method.validation!r}; "
+                'declare `validation = "batches"` in the class, or "both" if it needs the statistics as well.'
+            )
+
+        return cls(
+            statistics=statistics if method.validation in ("attacked", "both") else None,
+            batches=batches if method.validation in ("batches", "both") else refuse,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,8 +196,15 @@ class Method(ABC):
 
     card: ClassVar[Card]
 
-    validation: ClassVar[Literal["none", "attacked", "batches"]] = "none"
-    """What the method needs of the validation split before every epoch."""
+    validation: ClassVar[Literal["none", "attacked", "batches", "both"]] = "none"
+    """What `begin_epoch` and `admits` are given of the validation split.
+
+    "attacked": statistics, for which every epoch is attacked at the method's expense; "batches": the images
+    themselves, which cost what the method does with them.
+    """
+
+    largest_radius: ClassVar[float] = 1.0
+    """How far from its image a training point may lie, in radii of the threat; class radii may exceed 1."""
 
     expected_failures: ClassVar[Mapping[str, str]] = {}
     """Conformance checks that the method fails on purpose, by name, with the reason, which the board shows."""
@@ -189,6 +214,7 @@ class Method(ABC):
     def __post_init__(self) -> None:
         for name, value in self.parameters().items():
             setattr(self, name, checked_hyperparameter(type(self), name, value))
+        check_effects(type(self), self.parameters())
 
     # The hooks, in the order of their calls. All but `loss` may be left alone.
 
@@ -204,7 +230,7 @@ class Method(ABC):
         """Allocate the method's state in its final shape; called before the first epoch and before a resume."""
 
     def begin_epoch(self, epoch: int, validation: Validation) -> None:
-        """Called before every epoch, counted from 0, with the validation statistics of the model as it is."""
+        """Called before every epoch, counted from 0, with what `validation` declares, for the model as it is."""
 
     @abstractmethod
     def loss(self, batch: Batch) -> "Tensor | None":
@@ -215,7 +241,10 @@ class Method(ABC):
         update(self.loss(batch))
 
     def admits(self, validation: Validation) -> bool:
-        """Whether this epoch's weights enter the average, where weights are averaged (CFA's gate)."""
+        """Whether this epoch's weights enter the average (CFA's gate).
+
+        Asked only where the recipe averages, from `averaging_start` on, with what `begin_epoch` is given too.
+        """
         del validation
         return True
 

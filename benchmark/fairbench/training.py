@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,9 @@ class _Training:
     def finish(self, progress: Progress) -> None:
         """Every epoch that is missing."""
         state, steps = self.state, self.run.recipe.epochs * len(self.batches)
-        self.method.start()
+        with ExitStack() as counters:
+            self._count(counters)
+            self.method.start()  # on a resume the stored counts, which include it, take the place of these
         state.resume(self.folder / "state.pt")
         progress("training", state.step, steps)
         if state.epoch == 0 and self._steers:
@@ -215,14 +218,14 @@ class _Training:
     def _close_epoch(self, loss: float | None) -> None:
         """Average, judge, select, and write the history of the epoch."""
         state, method = self.state, self.method
-        if self._steers:  # by what the next epoch begins with
-            state.statistics = self._judge(self.model, counted=state.epoch + 1 < self.run.recipe.epochs)
-        if state.average.due(state.epoch):
-            with ExitStack() as counters:
-                self._count(counters)
-                if method.admits(self._validation()):
-                    state.average.add(self.model)
-        reported = method.end_epoch(state.epoch)
+        if self._steers:  # by what the gate and the next epoch are given
+            last = state.epoch + 1 == self.run.recipe.epochs
+            state.statistics = self._judge(self.model, counted=not last or state.average.due(state.epoch))
+        with ExitStack() as counters:
+            self._count(counters)
+            if state.average.due(state.epoch) and method.admits(self._validation()):
+                state.average.add(self.model)
+            reported = method.end_epoch(state.epoch)
         deployed, judged = self.model, state.statistics
         if state.average.weights:
             state.average.copy_to(self.averaged)
@@ -246,7 +249,7 @@ class _Training:
 
     @property
     def _steers(self) -> bool:
-        return self.method.validation == "attacked"
+        return self.method.validation in ("attacked", "both")
 
     def _judge(self, model: nn.Module, *, counted: bool = False) -> ClassStatistics:
         """Validation accuracies per class; passes count where the method, not the selection, asks for them."""
@@ -264,9 +267,10 @@ class _Training:
 
     def _validation(self) -> Validation:
         """The held-out split and what is known of it, for the model as it is."""
-        return Validation(
+        return Validation.declared_by(
+            self.method,
             statistics=self.state.statistics,
-            batches=lambda: evaluation_batches(self.validation_split, batch_size=self.run.recipe.batch_size),
+            batches=partial(evaluation_batches, self.validation_split, batch_size=self.run.recipe.batch_size),
         )
 
     def _count(self, counters: ExitStack) -> None:

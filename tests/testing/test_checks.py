@@ -1,10 +1,11 @@
 """Every check finds what it is there for, and nothing else: one broken method for each."""
 
 import copy
+import inspect
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +20,8 @@ from fairbench.data.loading import load_dataset
 from fairbench.losses import cross_entropy
 from fairbench.models.normalised import Normalised
 from fairbench.testing import CHECKS, Outcome, check_method, method_checks
+from fairbench.testing.rehearsal import Rehearsal
+from fairbench.testing.trial import Trial
 
 CARD = Card(
     title="Good",
@@ -27,6 +30,7 @@ CARD = Card(
     year=2026,
     link="https://example.org",
     bibtex="@misc{good, title = {Good}, author = {Author, A.}, year = {2026}}",
+    code_licence="MIT",
 )
 
 
@@ -231,6 +235,88 @@ class HiddenCopy(Good):
 
 
 @dataclass(kw_only=True)
+class WideRadius(Good):
+    """Twice the radius that everybody else has, unannounced."""
+
+    def attacked(self, batch: Batch) -> Tensor:
+        options = {"threat": self.threat, "generator": self.noise, "radius": 2 * self.threat.epsilon}
+        return pgd(self.model, batch.images, batch.labels, **options).images  # type: ignore[arg-type]
+
+
+@dataclass(kw_only=True)
+class StartsInTrainMode(Good):
+    """Batch norm learns before the training begins."""
+
+    def start(self) -> None:
+        with torch.no_grad():
+            self.model(torch.zeros(4, 1, 8, 8))
+
+
+@dataclass(kw_only=True)
+class LearnsFromValidation(Good):
+    """Batch norm learns from the validation split before every epoch."""
+
+    validation = "batches"
+
+    def begin_epoch(self, epoch: int, validation: Validation) -> None:
+        del epoch
+        with torch.no_grad():
+            for batch in validation.batches():
+                self.model(batch.images)
+
+
+@dataclass(kw_only=True)
+class AdmitsInTrainMode(Good):
+    """Batch norm learns from the validation split where weights are averaged."""
+
+    validation = "batches"
+
+    def admits(self, validation: Validation) -> bool:
+        with torch.no_grad():
+            return all(bool(self.model(batch.images).isfinite().all()) for batch in validation.batches())
+
+
+@dataclass(kw_only=True)
+class MovesWeights(Good):
+    """Training that no step sees."""
+
+    def end_epoch(self, epoch: int) -> Mapping[str, float | list[float]]:
+        del epoch
+        with torch.no_grad():
+            next(self.model.parameters()).mul_(0.999)
+        return {}
+
+
+@dataclass(kw_only=True)
+class MeasuresByBackward(Good):
+    """A measurement that leaves gradients behind."""
+
+    validation = "batches"
+
+    def begin_epoch(self, epoch: int, validation: Validation) -> None:
+        del epoch
+        batch = next(iter(validation.batches()))
+        self.model.eval()
+        cross_entropy(self.model(batch.images), batch.labels).mean().backward()  # type: ignore[no-untyped-call]
+        self.model.train()
+
+
+@dataclass(kw_only=True)
+class HiddenMeasurement(Good):
+    """At the end of an epoch, a copy that nobody counts is measured at length."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        self._seen = batch
+        return super().loss(batch)
+
+    def end_epoch(self, epoch: int) -> Mapping[str, float | list[float]]:
+        del epoch
+        twin = copy.deepcopy(self.model).eval().requires_grad_(False)
+        attacked = pgd(twin, self._seen.images, self._seen.labels, threat=self.threat, generator=self.noise)
+        return {"survived": attacked.survived.double().mean().item()}
+
+
+@dataclass(kw_only=True)
 class WrongLabels(Good):
     """Finite, reproducible, and wrong."""
 
@@ -278,12 +364,15 @@ class LoadsTestData(Good):
 
 @dataclass(kw_only=True)
 class FindsTestData(Good):
-    """It finds the test split behind what it was given."""
+    """It finds the test split in the hands of its caller."""
 
     def begin_epoch(self, epoch: int, validation: Validation) -> None:
-        del epoch
-        trainer = getattr(validation.batches, "__self__", None)
-        self._shift = float(trainer.dataset.test.images.float().mean()) / 255 if trainer else 0.0
+        del epoch, validation
+        frame = inspect.currentframe()
+        assert frame is not None
+        assert frame.f_back is not None
+        dataset = getattr(frame.f_back.f_locals["self"], "dataset", None)
+        self._shift = float(dataset.test.images.float().mean()) / 255 if dataset else 0.0
 
     def loss(self, batch: Batch) -> Tensor:
         return super().loss(batch) * (1 + self._shift)
@@ -309,6 +398,13 @@ BROKEN: list[tuple[type[Method], str, str, str]] = [
     (LearningTeacher, "networks-untouched", "The teacher is no longer frozen in eval mode", "put everything back"),
     (OutOfRange, "inside-threat", "trains on pixels from -", "keep pixels in [0, 1]"),
     (FarAway, "inside-threat", "under a threat of radius 0.0314", "Take epsilon and step from `self.threat`"),
+    (WideRadius, "inside-threat", "allowed: 1 times that", "declare `largest_radius`"),
+    (StartsInTrainMode, "networks-untouched", "during a forward in `start`", "fairbench.attacks.frozen"),
+    (LearnsFromValidation, "networks-untouched", "during a forward in `begin_epoch`", "fairbench.attacks.frozen"),
+    (AdmitsInTrainMode, "networks-untouched", "during a forward in `admits`", "fairbench.attacks.frozen"),
+    (MovesWeights, "networks-untouched", "A weight or buffer is not as it was after `end_epoch`", "put everything"),
+    (MeasuresByBackward, "networks-untouched", "`.grad` is not as it was after `begin_epoch`", "torch.autograd.grad"),
+    (HiddenMeasurement, "cost-counted", "of the arithmetic that happens", "copies of them, cannot be counted"),
     (HiddenCopy, "cost-counted", "of the arithmetic that happens", "copies of them, cannot be counted"),
     (WrongLabels, "learns-digits", "clean accuracy is", "sign and the scale of the loss"),
     (Forgetful, "resumes", "killed in epoch 3 and resumed differs in loss from epoch 3", "`state_dict`"),
@@ -328,9 +424,8 @@ TRAININGS = ("learns-digits", "deterministic", "resumes", "never-sees-test-data"
     ("cls", "check", "reason", "advice"), BROKEN, ids=[f"{check}-{cls.__name__}" for cls, check, *_ in BROKEN]
 )
 def test_a_broken_method_fails_its_check_only(cls: type[Method], check: str, reason: str, advice: str) -> None:
-    """Where a card or a docstring is what is broken, the trainings are those of `Good`, and left out."""
-    described = check in ("documented", "card")
-    checked = takewhile(lambda one: not (described and one.check.name in TRAININGS), check_method(cls))
+    """Trainings, which come last, are left out where no training is needed to see what is broken."""
+    checked = takewhile(lambda one: check in TRAININGS or one.check.name not in TRAININGS, check_method(cls))
     found = {one.check.name: one.reason for one in checked if not one.good}
     assert found.keys() == {check}, found
     assert reason in found[check]
@@ -393,6 +488,72 @@ class Idle(Good):
 )
 def test_a_method_that_cannot_train_is_told_why(cls: type[Method], reason: str) -> None:
     assert reason in failures(cls)["finite"]
+
+
+@dataclass(kw_only=True)
+class Peeks(Good):
+    """It looks at the validation split without a word."""
+
+    def admits(self, validation: Validation) -> bool:
+        return any(len(batch.labels) > 0 for batch in validation.batches())
+
+
+def test_what_is_asked_of_the_validation_split_is_declared() -> None:
+    reason = failures(Peeks)["finite"]
+    assert "Peeks asks for the batches of the validation split, but its `validation` is 'none'" in reason
+    assert 'declare `validation = "batches"`' in reason
+
+
+@dataclass(kw_only=True)
+class Wider(WideRadius):
+    """Twice the radius that everybody else has, as declared."""
+
+    largest_radius = 2.0
+
+
+def test_a_larger_radius_that_is_declared_is_allowed() -> None:
+    (check,) = (one for one in CHECKS if one.name == "inside-threat")
+    check.run(Trial(Wider))
+
+
+@dataclass(kw_only=True)
+class Diary(Good):
+    """It writes down when it is called."""
+
+    called: ClassVar[list[str]] = []
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        return replace(recipe, averaging="ema", averaging_start=0.0)
+
+    def start(self) -> None:
+        self.called.append("start")
+
+    def begin_epoch(self, epoch: int, validation: Validation) -> None:
+        del validation
+        self.called.append(f"begin_epoch {epoch}")
+
+    def step(self, batch: Batch, update: Callable[[Tensor | None], None]) -> None:
+        self.called.append("step")
+        super().step(batch, update)
+
+    def admits(self, validation: Validation) -> bool:
+        self.called.append("admits")
+        return super().admits(validation)
+
+    def end_epoch(self, epoch: int) -> Mapping[str, float | list[float]]:
+        self.called.append(f"end_epoch {epoch}")
+        return {}
+
+
+def test_the_hooks_are_rehearsed_in_the_order_of_the_trainer() -> None:
+    trial, found = Trial(Diary), []
+    rehearsal = Rehearsal(trial)
+    for play in (trial.train, lambda: [rehearsal.step(batch) for batch in rehearsal.batches()]):
+        Diary.called.clear()
+        play()
+        found.append([name for name, _ in groupby(Diary.called)])
+    assert found[0] == found[1]
+    assert found[0][:6] == ["start", "begin_epoch 0", "step", "admits", "end_epoch 0", "begin_epoch 1"]
 
 
 @dataclass(kw_only=True)

@@ -9,9 +9,10 @@ import torch
 
 from fairbench import Suite, methods
 from fairbench.data.loading import load_dataset
+from fairbench.models import build_model
 from fairbench.passes import PGD_AT_UNITS
 from fairbench.run import Run
-from fairbench.training import Trained
+from fairbench.training import Trained, _multiply_adds
 
 EPOCHS = 4
 
@@ -41,7 +42,7 @@ MULTIPLES = {
 """Per epoch, in PGD-10 adversarial training, with a teacher of the student's size and 6 % held out for validation."""
 
 BY_DATA = {"bat": (11 / 23, 31 / 23), "fat": (4 / 23, 24 / 23), "ham": (7 / 23, 24 / 23)}
-"""What early stopping or mining spends depends on the images; their own tests have the formulas."""
+"""What early stopping or mining spends depends on the images; the formulas are in their own tests, image by image."""
 
 
 @pytest.mark.parametrize("name", methods.names())
@@ -85,3 +86,18 @@ def test_mining_costs_what_its_hard_share_says(
     shares = torch.tensor([epoch["method"]["kept_share"] for epoch in trained.history])
     expected = (7 + 14 * shares + 3 * shares).mean() / PGD_AT_UNITS
     assert trained.cost == pytest.approx(float(expected), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "ratio"),
+    [("wrn-34-10", "resnet18", 12), ("wrn-28-10", "resnet18", 9.4), ("resnet18", "resnet18", 1)],
+)
+def test_a_teacher_counts_by_its_size(teacher: str, student: str, ratio: float) -> None:
+    """Multiply-adds at 32x32, as in the specification."""
+    image = torch.zeros(1, 3, 32, 32, device="meta")
+    counts = []
+    for name in (teacher, student):
+        with torch.device("meta"):
+            model = build_model(name, classes=10, channels=3, size=(32, 32), mean=(0.5,) * 3, std=(0.25,) * 3)
+        counts.append(_multiply_adds(model.to("meta"), image))
+    assert counts[0] / counts[1] == pytest.approx(ratio, rel=0.01)

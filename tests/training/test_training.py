@@ -11,14 +11,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fairbench import Batch, Card, Method, Suite, UserError, Validation, methods
-from fairbench.attacks import pgd
+from fairbench.attacks import frozen, pgd
 from fairbench.data.dataset import Dataset, Split
 from fairbench.errors import TrainingFailedError
 from fairbench.losses import cross_entropy
 from fairbench.run import Run
 from fairbench.training import Trained, model_of, read_trained
 
-CARD = Card(title="Test", authors="A", venue="V", year=2026, link="https://example.org", bibtex="@misc{a}")
+CARD = Card(
+    title="Test", authors="A", venue="V", year=2026, link="https://example.org", bibtex="@misc{a}", code_licence="none"
+)
 
 
 class _KilledError(Exception):
@@ -276,6 +278,7 @@ class Gated(Method):
     """PGD-AT whose gate never opens."""
 
     card = CARD
+    validation = "batches"
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean cross-entropy at the adversarial images."""
@@ -296,6 +299,128 @@ def test_a_gate_that_never_opens_leaves_the_last_weights(
     train_one(plan_one("gated", Gated(), suite=suite), tmp_path / "gated", method=Gated())
     train_one(plan_one("pgd-at"), tmp_path / "plain")
     assert _bytes(tmp_path / "gated")["last"] == _bytes(tmp_path / "plain")["last"]
+
+
+@dataclass(kw_only=True)
+class Seeing(Method):
+    """Writes down what of the validation split it is given."""
+
+    card = CARD
+
+    def start(self) -> None:
+        """It has seen nothing."""
+        self.seen: set[tuple[str, bool, bool]] = set()
+        self.refusal = ""
+
+    def begin_epoch(self, epoch: int, validation: Validation) -> None:
+        """Before every epoch."""
+        del epoch
+        self._look("begin_epoch", validation)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Clean cross-entropy."""
+        return cross_entropy(self.model(batch.images), batch.labels).mean()
+
+    def admits(self, validation: Validation) -> bool:
+        """In every epoch."""
+        self._look("admits", validation)
+        return True
+
+    def _look(self, hook: str, validation: Validation) -> None:
+        try:
+            batches = len(list(validation.batches())) > 0
+        except UserError as error:
+            batches = False
+            self.refusal = str(error)
+        self.seen.add((hook, validation.statistics is not None, batches))
+
+
+@pytest.mark.parametrize(
+    ("declared", "statistics", "batches"),
+    [("none", False, False), ("attacked", True, False), ("batches", False, True), ("both", True, True)],
+)
+def test_a_method_is_given_what_it_declares_of_the_validation_split(
+    declared: str,
+    statistics: bool,
+    batches: bool,
+    short_suite: Suite,
+    plan_one: Callable[..., Run],
+    train_one: Callable[..., Trained],
+    tmp_path: Path,
+) -> None:
+    """Before every epoch and at the gate; what is not declared is refused by name."""
+    method = type("Declaring", (Seeing,), {"validation": declared})()
+    suite = replace(short_suite, recipe=replace(short_suite.recipe, averaging="ema", averaging_start=0.0))
+    train_one(plan_one("seeing", method, suite=suite), tmp_path, method=method)
+    assert method.seen == {(hook, statistics, batches) for hook in ("begin_epoch", "admits")}
+    refusal = f'its `validation` is {declared!r}; declare `validation = "batches"` in the class'
+    assert (refusal in method.refusal) is not batches
+
+
+@dataclass(kw_only=True)
+class Measuring(Method):
+    """Sends images through the network in every hook: 1 in `start`, 10 in `admits`, 100 in `end_epoch`."""
+
+    card = CARD
+
+    def start(self) -> None:
+        """1 image."""
+        self._measure(1)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Clean cross-entropy."""
+        return cross_entropy(self.model(batch.images), batch.labels).mean()
+
+    def admits(self, validation: Validation) -> bool:
+        """10 images."""
+        del validation
+        self._measure(10)
+        return True
+
+    def end_epoch(self, epoch: int) -> dict[str, float | list[float]]:
+        """100 images."""
+        del epoch
+        self._measure(100)
+        return {}
+
+    def _measure(self, images: int) -> None:
+        with frozen(self.model), torch.no_grad():
+            self.model(torch.zeros(images, 1, 8, 8))
+
+
+def test_what_a_method_computes_counts_in_every_hook(
+    digits: Dataset,
+    short_suite: Suite,
+    plan_one: Callable[..., Run],
+    train_one: Callable[..., Trained],
+    tmp_path: Path,
+) -> None:
+    """Once each, also `start`, which a resume calls again; the gate is asked in two of three epochs."""
+    suite = replace(short_suite, recipe=replace(short_suite.recipe, averaging="ema", averaging_start=0.34))
+    run = plan_one("measuring", Measuring(), suite=suite)
+    undisturbed = train_one(run, tmp_path / "undisturbed", method=Measuring())
+    assert undisturbed.passes["model"]["forwards"] == 3 * len(digits.train) + 1 + 2 * 10 + 3 * 100
+    with pytest.raises(_KilledError):
+        train_one(run, tmp_path / "killed", method=Measuring(), progress=_kill_at(20))
+    assert train_one(run, tmp_path / "killed", method=Measuring()).passes == undisturbed.passes
+
+
+@pytest.mark.parametrize(("averaging", "judgements"), [("none", 3), ("ema", 4)])
+def test_statistics_count_where_the_method_may_use_them(
+    averaging: Any,
+    judgements: int,
+    digits: Dataset,
+    short_suite: Suite,
+    plan_one: Callable[..., Run],
+    train_one: Callable[..., Trained],
+    tmp_path: Path,
+) -> None:
+    """Before every epoch, and after the last one if its gate is asked: a clean pass and 3 attack steps, judged last."""
+    method = type("Steering", (Seeing,), {"validation": "attacked"})()
+    suite = replace(short_suite, recipe=replace(short_suite.recipe, averaging=averaging, averaging_start=0.5))
+    trained = train_one(plan_one("steering", method, suite=suite), tmp_path, method=method)
+    expected = 3 * len(digits.train) + judgements * (1 + 3 + 1) * len(digits.validation)
+    assert trained.passes["model"]["forwards"] == expected
 
 
 def test_bf16_trains(

@@ -22,7 +22,7 @@ CHECKS = (
         name="documented",
         run=description.fields_are_documented,
         advice="Write a docstring that says what the method minimises and where it is published, and give every field "
-        "as hyperparameter(default, description): they are the options on the command line and a table on the page.",
+        "as hyperparameter(default, description): they are the options on the command line, and on the page.",
     ),
     Check(
         name="card",
@@ -53,8 +53,8 @@ CHECKS = (
         name="inside-threat",
         run=stepping.training_points_stay_inside_the_threat,
         advice="Take epsilon and step from `self.threat`, keep pixels in [0, 1] (the model normalises by itself), and "
-        "use fairbench.attacks.pgd, which projects. If training on other points is the method's idea (mixing images, "
-        "larger radii), declare it in `expected_failures`.",
+        "use fairbench.attacks.pgd, which projects. If larger radii are the method's idea, declare "
+        "`largest_radius`; if points elsewhere are (mixed images), declare it in `expected_failures`.",
     ),
     Check(
         name="cost-counted",

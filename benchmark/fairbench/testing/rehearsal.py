@@ -1,8 +1,10 @@
-"""A method on small batches, every hook in the trainer's order, where each step can be watched."""
+"""A method on small batches, every hook in the trainer's order, where each of them can be watched."""
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,7 @@ BATCH = 16
 """Images per step."""
 
 LossOf = Callable[[Tensor], None]
+Watch = Callable[[str], AbstractContextManager[object]]
 
 
 class Rehearsal:
@@ -57,17 +60,28 @@ class Rehearsal:
             device=torch.device("cpu"),
         )
 
-    def batches(self) -> Iterator[Batch]:
-        """Go through the training; whoever iterates takes the steps."""
+    def batches(self, *, watch: Watch = nullcontext) -> Iterator[Batch]:
+        """Go through the training; whoever iterates takes the steps.
+
+        Every method is asked what it admits: any suite may average weights.
+
+        Args:
+            watch: entered around every hook but `step`, with its name.
+        """
         streams = {name: generator("rehearsal", name) for name in ("order", "augmentation", "views")}
         batches = TrainingBatches(self._split, recipe=self.recipe, **streams)
-        self.method.start()
+        with watch("start"):
+            self.method.start()
         for epoch in range(self.recipe.epochs):
-            self.method.begin_epoch(epoch, self._validation())
+            with watch("begin_epoch"):
+                self.method.begin_epoch(epoch, self._validation())
             for batch in batches.epoch(epoch, self.recipe.epochs):
                 self.model.train()
                 yield batch
-            self.method.end_epoch(epoch)
+            with watch("admits"):
+                self.method.admits(self._validation())
+            with watch("end_epoch"):
+                self.method.end_epoch(epoch)
 
     def step(self, batch: Batch, *, inspect: LossOf | None = None) -> Tensor | None:
         """One update as the trainer makes it; its loss.
@@ -92,12 +106,11 @@ class Rehearsal:
         return losses[-1] if losses else None
 
     def _validation(self) -> Validation:
-        """Accuracies that differ between classes, where the method steers by them."""
+        """Accuracies that differ between classes, and the training's own images."""
         clean = torch.linspace(0.9, 0.5, self._classes, dtype=torch.float64)
         statistics = ClassStatistics(counts=torch.full_like(clean, 10), clean=clean, robust=clean / 2)
-        return Validation(
-            statistics=statistics if self.method.validation == "attacked" else None,
-            batches=lambda: evaluation_batches(self._split, batch_size=BATCH),
+        return Validation.declared_by(
+            self.method, statistics=statistics, batches=partial(evaluation_batches, self._split, batch_size=BATCH)
         )
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Checks that watch a method take its steps."""
+"""Checks that watch a method at work: its steps, and the hooks around them."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,9 +15,6 @@ from fairbench.passes import PassCounter
 from fairbench.testing.check import CheckFailedError
 from fairbench.testing.rehearsal import Rehearsal
 from fairbench.testing.trial import Trial
-
-LARGEST_RADIUS = 3.0
-"""How far from its image a training point may be, in radii of the threat: FRL's class radii end here."""
 
 UNCOUNTED = 0.02
 """Share of the arithmetic that may escape the counter: what a method computes outside of networks."""
@@ -41,17 +38,15 @@ def any_number_of_classes_works(trial: Trial) -> None:
 def networks_are_left_alone(trial: Trial) -> None:
     """What an attack or a measurement does must not stay: gradients, modes, batch-norm statistics, prerequisites."""
     rehearsal = Rehearsal(trial)
+    model = rehearsal.model
     others = {role: _state(net) for role, net in rehearsal.others.items()}
-    for batch in rehearsal.batches():
-        before = _marks(rehearsal.model)
+    for batch in rehearsal.batches(watch=lambda hook: _untouched(model, hook)):
+        before = _marks(model)
 
         def inspect(_loss: Tensor, before: dict[str, object] = before) -> None:
-            after = _marks(rehearsal.model)
-            for name, value in before.items():
-                if not _same(value, after[name]):
-                    raise CheckFailedError(f"{name} is not as it was when the loss is returned.")
+            _refuse_changes(before, _marks(model), "when the loss is returned")
 
-        with _watched(rehearsal.model) as forwards:
+        with _watched(model) as forwards:
             rehearsal.step(batch, inspect=inspect)
         for images, trained_on in forwards:
             if not trained_on:
@@ -67,7 +62,8 @@ def networks_are_left_alone(trial: Trial) -> None:
 def training_points_stay_inside_the_threat(trial: Trial) -> None:
     """In [0, 1], and near an image of the batch or one of its views."""
     rehearsal = Rehearsal(trial)
-    limit = LARGEST_RADIUS * rehearsal.threat.epsilon
+    radii = trial.cls.largest_radius
+    limit = radii * rehearsal.threat.epsilon
     for batch in rehearsal.batches():
         clean = [batch.images]
 
@@ -92,7 +88,7 @@ def training_points_stay_inside_the_threat(trial: Trial) -> None:
             if distance > limit + 1e-6:
                 raise CheckFailedError(
                     f"It trains on a point {distance:.3g} away from every image of the batch, under a threat of radius "
-                    f"{rehearsal.threat.epsilon:.3g}; allowed: {LARGEST_RADIUS:g} times that, for class radii."
+                    f"{rehearsal.threat.epsilon:.3g}; allowed: {radii:g} times that (`largest_radius`)."
                 )
 
 
@@ -102,15 +98,13 @@ def its_cost_is_counted(trial: Trial) -> None:
     networks = [rehearsal.model, *rehearsal.others.values()]
     counters = [PassCounter(net) for net in networks]
     happened = _Arithmetic()
-    images = None
-    for batch in rehearsal.batches():
-        images = batch.images[:1]
-        with ExitStack() as entered:
-            for counter in counters:
-                entered.enter_context(counter)
-            with happened:
-                rehearsal.step(batch)
-    assert images is not None
+    with ExitStack() as entered:
+        for counter in counters:
+            entered.enter_context(counter)
+        entered.enter_context(happened)
+        for batch in rehearsal.batches():
+            images = batch.images[:1]
+            rehearsal.step(batch)
     seen = sum(
         counter.passes.units * _multiply_adds(net, images) for counter, net in zip(counters, networks, strict=True)
     )
@@ -118,7 +112,7 @@ def its_cost_is_counted(trial: Trial) -> None:
     if counters[0].passes.weight_backwards == 0:
         raise CheckFailedError("Not one backward pass with weight gradients went through `self.model`.")
     if total > (1 + UNCOUNTED) * seen:
-        raise CheckFailedError(f"The counter sees {seen / total:.0%} of the arithmetic that happens in a step.")
+        raise CheckFailedError(f"The counter sees {seen / total:.0%} of the arithmetic that happens in the hooks.")
 
 
 def _take_finite_steps(rehearsal: Rehearsal) -> None:
@@ -162,6 +156,25 @@ def _watched(model: nn.Module) -> Iterator[list[tuple[Tensor, bool]]]:
         yield forwards
     finally:
         handle.remove()
+
+
+@contextmanager
+def _untouched(model: nn.Module, hook: str) -> Iterator[None]:
+    """Refuses whatever a hook that takes no step leaves behind, and forwards from which batch norm learns."""
+    before = _marks(model) | {"A weight or buffer": _state(model)}
+    with _watched(model) as forwards:
+        yield
+    if forwards:
+        raise CheckFailedError(
+            f"The model is in train mode during a forward in `{hook}`, so batch norm learns from it."
+        )
+    _refuse_changes(before, _marks(model) | {"A weight or buffer": _state(model)}, f"after `{hook}`")
+
+
+def _refuse_changes(before: dict[str, object], after: dict[str, object], when: str) -> None:
+    for name, value in before.items():
+        if not _same(value, after[name]):
+            raise CheckFailedError(f"{name} is not as it was {when}.")
 
 
 def _marks(model: nn.Module) -> dict[str, object]:

@@ -135,7 +135,15 @@ class _InterruptedError(Exception):
 class _Clean(Method):
     """Training on clean images, for the prerequisites of a trial."""
 
-    card = Card(title="Clean", authors="-", venue="-", year=2026, link="https://example.org", bibtex="@misc{clean}")
+    card = Card(
+        title="Clean",
+        authors="-",
+        venue="-",
+        year=2026,
+        link="https://example.org",
+        bibtex="@misc{clean}",
+        code_licence="-",
+    )
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean CE(z(x), y)."""
