@@ -59,7 +59,13 @@ def write_run(results: Path) -> WriteRun:
             "prerequisites": {},
         }
         card = Card(
-            title=label.upper(), authors="A. Author", venue="ICML", year=2019, link="https://x.org", bibtex="@a"
+            title=label.upper(),
+            authors="A. Author",
+            venue="ICML",
+            year=2019,
+            link="https://x.org",
+            bibtex="@a",
+            code_licence="none",
         )
         values: dict[str, Any] = {
             "status": "done",

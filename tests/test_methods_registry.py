@@ -20,7 +20,8 @@ GOOD = '''
 from dataclasses import dataclass
 from fairbench import Card, Method, hyperparameter
 
-CARD = Card(title="Mine", authors="A. Author", venue="none", year=2026, link="https://x.org", bibtex="@misc{a}")
+CARD = Card(title="Mine", authors="A. Author", venue="none", year=2026, link="https://x.org", bibtex="@misc{a}",
+            code_licence="none")
 
 @dataclass(kw_only=True)
 class MyMethod(Method):

@@ -156,7 +156,7 @@ from fairbench import Card, Method
 from fairbench.losses import cross_entropy
 
 CARD = Card(title="T", authors="A", venue="V", year=2026, link="https://example.org",
-            bibtex="@misc{t, title={T}, author={A}, year={2026}}")
+            bibtex="@misc{t, title={T}, author={A}, year={2026}}", code_licence="MIT")
 
 @dataclass(kw_only=True)
 class Clean(Method):

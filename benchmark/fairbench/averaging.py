@@ -9,7 +9,7 @@ admitted epoch there is none, and the model itself is what is evaluated.
 import torch
 from torch import Tensor, nn
 
-from fairbench.schedule import acts_from
+from fairbench.schedule import begins_at
 from fairbench.suite import Recipe
 
 
@@ -22,7 +22,7 @@ class WeightAverage:
 
     def __init__(self, recipe: Recipe) -> None:
         self._decay = recipe.averaging_decay
-        self._start = acts_from(recipe.averaging_start, recipe.epochs)
+        self._start = begins_at(recipe.averaging_start, recipe.epochs)
         self._on = recipe.averaging == "ema"
         self.weights: dict[str, Tensor] = {}
 

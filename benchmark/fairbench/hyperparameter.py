@@ -1,6 +1,7 @@
 """Hyper-parameters: fields of a method that are documented, checked, and the same on the command line and in Python."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import Field, field, fields
 from typing import Any, TypeVar
 
@@ -18,7 +19,9 @@ def hyperparameter(
     *,
     at_least: float | None = None,
     at_most: float | None = None,
+    infinite: bool = False,
     choices: tuple[str, ...] = (),
+    only_with: tuple[str, *tuple[Parameter, ...]] | None = None,
 ) -> _P:
     """A documented field of a method: an option on the command line, part of the run's key, a row of its page.
 
@@ -27,9 +30,19 @@ def hyperparameter(
         description: what it is, with the paper's symbol.
         at_least: smallest allowed value.
         at_most: largest allowed value.
+        infinite: whether infinity, within the bounds, means something.
         choices: allowed values of a string.
+        only_with: another field and the values of it with which this one has an effect, as in
+            `only_with=("base", "trades", "mart")`; with other values it must keep its default.
     """
-    metadata = {"description": description, "at_least": at_least, "at_most": at_most, "choices": choices}
+    metadata = {
+        "description": description,
+        "at_least": at_least,
+        "at_most": at_most,
+        "infinite": infinite,
+        "choices": choices,
+        "only_with": only_with,
+    }
     return field(default=default, metadata=metadata)
 
 
@@ -71,11 +84,36 @@ def checked_hyperparameter(owner: type, name: str, value: Parameter) -> Paramete
     if isinstance(value, float | int) and not isinstance(value, bool):
         if math.isnan(value):
             raise UserError(f"{owner.__name__}: {name}={value!r} is not a number.")
+        if math.isinf(value) and not rules.get("infinite", False):
+            raise UserError(f"{owner.__name__}: {name}={value!r} is not allowed; allowed: finite numbers.")
         if not (low is None or value >= low):
             raise UserError(f"{owner.__name__}: {name}={value!r} is not allowed; allowed: at least {low}.")
         if not (high is None or value <= high):
             raise UserError(f"{owner.__name__}: {name}={value!r} is not allowed; allowed: at most {high}.")
     return value
+
+
+def check_effects(owner: type, values: Mapping[str, Parameter]) -> None:
+    """Refuse a changed value that changes nothing: one training under two keys would be two rows of the board.
+
+    Args:
+        owner: the method.
+        values: of all its hyper-parameters, by name.
+
+    Raises:
+        UserError: if one differs from its default where, by its `only_with`, it has no effect.
+    """
+    for found in fields(owner):
+        rule = found.metadata.get("only_with")
+        if rule is None or values[found.name] == found.default:
+            continue
+        other, *effective = rule
+        if values[other] not in effective:
+            needed = " or ".join(map(repr, effective))
+            raise UserError(
+                f"{owner.__name__}: {found.name}={values[found.name]!r} has no effect with {other}={values[other]!r}; "
+                f"set {other} to {needed}, or {found.name} to {found.default!r}, its default."
+            )
 
 
 def _field(owner: type, name: str) -> Field[Any]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fairbench.attacks import measured_logits
 from fairbench.class_means import ClassMeans
 from fairbench.hyperparameter import hyperparameter
 from fairbench.losses import cross_entropy
 from fairbench.method import Batch, Card, Method, Prerequisite
 from fairbench.schedule import drops_from
-from fairbench_methods.distillation import soft_label_attack, soft_label_loss
-from fairbench_methods.measuring import measured_logits
+from fairbench_methods.distillation import NEEDS_TEACHER, SMALL_STEPS, TEACHER, soft_label_attack, soft_label_loss
 from fairbench_methods.rate_scaling import SCALINGS, scaled_rate
 
 REFERENCE_EPOCHS = 300
@@ -50,9 +50,9 @@ class ABSLD(Method):
   booktitle = {Advances in Neural Information Processing Systems},
   year = {2024}
 }""",
+        code_licence="none",
         family="distillation",
-        notes="Needs a robust teacher, trained by TRADES in the same suite. RSLAD's factor 1/10 acts like a ten times "
-        "smaller learning rate, so that a short training leaves it undertrained.",
+        notes=f"{NEEDS_TEACHER} {SMALL_STEPS}",
     )
 
     temperature_mode: str = hyperparameter(
@@ -60,14 +60,16 @@ class ABSLD(Method):
         "temperatures of the two terms: separate as intended, their product as released, or tau_adv for both",
         choices=("separate", "product", "shared_adv"),
     )
-    rate: float = hyperparameter(0.1, "b, largest move per epoch; falls with the learning rate (code: 0.1)", at_least=0)
+    rate: float = hyperparameter(
+        0.1, "b, largest move per epoch; falls with the learning rate (code: 0.1)", at_least=0, at_most=10
+    )
     low: float = hyperparameter(0.5, "lower bound of the temperatures (code: 0.5)", at_least=0.01, at_most=1)
-    high: float = hyperparameter(5.0, "upper bound of the temperatures (code: 5)", at_least=1)
+    high: float = hyperparameter(5.0, "upper bound of the temperatures (code: 5)", at_least=1, at_most=1000)
     rate_scaling: str = hyperparameter("none", "whether b follows the number of epochs (ours)", choices=SCALINGS)
 
     def prerequisites(self) -> tuple[Prerequisite, ...]:
-        """A robust teacher, shared by all distillation methods of a suite."""
-        return (Prerequisite(role="teacher", method="trades"),)
+        """The suite's teacher."""
+        return (TEACHER,)
 
     def start(self) -> None:
         """All temperatures are 1: RSLAD."""

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fairbench.attacks import Attacked, pgd
+from fairbench.attacks import Attacked, measured_logits, pgd
 from fairbench.hyperparameter import hyperparameter
 from fairbench.losses import kl_divergence
 from fairbench.method import Batch, Card, Method, Prerequisite, Validation
-from fairbench.schedule import acts_from
+from fairbench.schedule import begins_at
 from fairbench.suite import Threat
-from fairbench_methods.measuring import measured_logits
+from fairbench_methods.distillation import NEEDS_TEACHER, TEACHER
 
 TEMPERATURE = 30.0
 """T of AdaIAD, for both networks."""
@@ -57,31 +57,42 @@ class AdaAD(Method):
 }""",
         code_licence="MIT",
         family="distillation",
-        notes="Needs a robust teacher, trained by TRADES in the same suite. The attack differentiates the teacher as "
-        "well, most of the cost where it is large. Its factor 1/10 acts like a ten times smaller learning rate.",
+        notes=f"{NEEDS_TEACHER} The attack differentiates the teacher as well, most of the cost where it is large. "
+        "At the scale 1/10 the learning rate is in effect ten times smaller: a short training leaves it undertrained.",
     )
 
     variant: str = hyperparameter(
         "adaad", "which loss is minimised at the same attacked images", choices=("adaad", "adaiad")
     )
     attacked_share: float = hyperparameter(
-        1.0, "a, weight of the attacked images; the clean ones get the rest (code: 1)", at_least=0, at_most=1
+        1.0,
+        "a, weight of the attacked images; the clean ones get the rest (code: 1)",
+        at_least=0,
+        at_most=1,
+        only_with=("variant", "adaad"),
     )
     scale: float = hyperparameter(
-        0.1, "s, factor of AdaAD's loss (code: 0.1 on CIFAR-10, 1 on CIFAR-100)", at_least=0.001
+        0.1,
+        "s, factor of AdaAD's loss (code: 0.1 on CIFAR-10, 1 on CIFAR-100)",
+        at_least=0.001,
+        at_most=10,
+        only_with=("variant", "adaad"),
     )
     radius_factor: float = hyperparameter(
-        1.0, "radius and step of the attack in those of the threat (code: 1; the script's default: 2)", at_least=0
+        1.0,
+        "radius and step of the attack in those of the threat (code: 1; the script's default: 2)",
+        at_least=0.1,
+        at_most=4,
     )
 
     def prerequisites(self) -> tuple[Prerequisite, ...]:
-        """A robust teacher, shared by all distillation methods of a suite."""
-        return (Prerequisite(role="teacher", method="trades"),)
+        """The suite's teacher."""
+        return (TEACHER,)
 
     def begin_epoch(self, epoch: int, validation: Validation) -> None:
         """AdaIAD's second stage comes by the epoch."""
         del validation
-        self._introspective = epoch >= acts_from(INTROSPECTION_START, self.setup.recipe.epochs)
+        self._introspective = epoch >= begins_at(INTROSPECTION_START, self.setup.recipe.epochs)
 
     def loss(self, batch: Batch) -> Tensor:
         """Divergences from the teacher; clean images are forwarded first."""

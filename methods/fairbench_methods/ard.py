@@ -4,13 +4,18 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from fairbench.attacks import pgd
+from fairbench.attacks import measured_logits, pgd
 from fairbench.hyperparameter import hyperparameter
 from fairbench.losses import cross_entropy
 from fairbench.method import Batch, Card, Method, Prerequisite
 from fairbench.suite import Recipe
-from fairbench_methods.distillation import tempered_loss
-from fairbench_methods.measuring import measured_logits
+from fairbench_methods.distillation import NEEDS_TEACHER, SMALL_STEPS, TEACHER, tempered_loss
+
+CLEAN_FORWARD = "forward clean images also where a = 1; batch norm then sees them (code: true)"
+LR_BUG = (
+    "one drop of the learning rate to a tenth, at 0.50, in place of the suite's schedule: the code's second drop, at "
+    "0.75, sets the same rate again"
+)
 
 
 @dataclass(kw_only=True)
@@ -41,33 +46,26 @@ class ARD(Method):
 }""",
         code_licence="MIT",
         family="distillation",
-        notes="Needs a robust teacher, trained by TRADES in the same suite. Its factor 1/10 acts like a ten times "
-        "smaller learning rate, so that a short training leaves it undertrained.",
+        notes=f"{NEEDS_TEACHER} {SMALL_STEPS}",
     )
 
-    temperature: float = hyperparameter(30.0, "T, temperature of both networks (code: 30)", at_least=0.01)
+    temperature: float = hyperparameter(30.0, "T, temperature of both networks (code: 30)", at_least=0.01, at_most=1000)
     soft_share: float = hyperparameter(
         1.0, "a, weight of the teacher; the clean cross-entropy gets the rest (code: 1)", at_least=0, at_most=1
     )
     attack_bn: str = hyperparameter(
         "eval", "mode of batch norm during the attack: eval (ours) or train (code)", choices=("eval", "train")
     )
-    clean_forward: bool = hyperparameter(
-        False, "forward clean images also where a = 1; batch norm then sees them (code: true)"
-    )
-    lr_bug: bool = hyperparameter(
-        False,
-        "one drop of the learning rate to a tenth, at 0.50, in place of the suite's schedule: the code's second drop, "
-        "at 0.75, sets the same rate again",
-    )
+    clean_forward: bool = hyperparameter(False, CLEAN_FORWARD, only_with=("soft_share", 1.0))
+    lr_bug: bool = hyperparameter(False, LR_BUG)
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """The suite's, or the schedule that the released code in fact follows."""
-        return replace(recipe, schedule="steps", drops=(0.5,), drop_factor=0.1) if self.lr_bug else recipe
+        return single_drop(recipe) if self.lr_bug else recipe
 
     def prerequisites(self) -> tuple[Prerequisite, ...]:
-        """A robust teacher, shared by all distillation methods of a suite."""
-        return (Prerequisite(role="teacher", method="trades"),)
+        """The suite's teacher."""
+        return (TEACHER,)
 
     def loss(self, batch: Batch) -> Tensor:
         """The tempered divergence from the teacher and, where it has a weight, the clean cross-entropy."""
@@ -84,3 +82,8 @@ class ARD(Method):
         if self.soft_share < 1 or self.clean_forward:
             losses = losses + (1 - self.soft_share) * cross_entropy(self.model(batch.images), batch.labels)
         return losses.mean()
+
+
+def single_drop(recipe: Recipe) -> Recipe:
+    """The schedule that the released code of ARD and Fair-ARD follows in fact (`lr_bug`)."""
+    return replace(recipe, schedule="steps", drops=(0.5,), drop_factor=0.1)

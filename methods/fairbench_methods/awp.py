@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fairbench.hyperparameter import hyperparameter
 from fairbench.method import Batch, Card, Method, Validation
-from fairbench.schedule import acts_from
+from fairbench.schedule import begins_at
 from fairbench_methods.base_loss import BaseLoss
 from fairbench_methods.weight_perturbation import Network, adversarial_moves, moved
 
@@ -45,13 +45,15 @@ class ATAWP(Method):
 
     card = CARD
 
-    gamma: float = hyperparameter(0.01, "gamma, length of v relative to the weight's (code: 0.01)", at_least=0)
+    gamma: float = hyperparameter(
+        0.01, "gamma, length of v relative to the weight's (code: 0.01)", at_least=0, at_most=1
+    )
     start_frac: float = hyperparameter(0.0, "share of the training that is PGD-AT (code: 0)", at_least=0, at_most=1)
 
     def begin_epoch(self, epoch: int, validation: Validation) -> None:
         """Move the weights from the start epoch on."""
         del validation
-        self._moves_weights = epoch >= _first_epoch(self.start_frac, epochs=self.setup.recipe.epochs)
+        self._moves_weights = epoch >= begins_at(self.start_frac, self.setup.recipe.epochs)
 
     def loss(self, batch: Batch) -> Tensor:
         """PGD-AT's, at the weights as they are."""
@@ -77,8 +79,10 @@ class TRADESAWP(Method):
 
     card = replace(CARD, title="TRADES-AWP")
 
-    beta: float = hyperparameter(6.0, "beta, weight of the divergence (code: 6)", at_least=0)
-    gamma: float = hyperparameter(0.005, "gamma, length of v relative to the weight's (code: 0.005)", at_least=0)
+    beta: float = hyperparameter(6.0, "beta, weight of the divergence (code: 6)", at_least=0, at_most=100)
+    gamma: float = hyperparameter(
+        0.005, "gamma, length of v relative to the weight's (code: 0.005)", at_least=0, at_most=1
+    )
     start_frac: float = hyperparameter(
         0.045, "share of the training that is TRADES (code: 9 of 200 epochs)", at_least=0, at_most=1
     )
@@ -86,7 +90,7 @@ class TRADESAWP(Method):
     def begin_epoch(self, epoch: int, validation: Validation) -> None:
         """Move the weights from the start epoch on."""
         del validation
-        self._moves_weights = epoch >= _first_epoch(self.start_frac, epochs=self.setup.recipe.epochs)
+        self._moves_weights = epoch >= begins_at(self.start_frac, self.setup.recipe.epochs)
 
     def loss(self, batch: Batch) -> Tensor:
         """TRADES', at the weights as they are."""
@@ -99,11 +103,6 @@ class TRADESAWP(Method):
     @property
     def _base(self) -> BaseLoss:
         return BaseLoss(name="trades", weight=self.beta)
-
-
-def _first_epoch(start_frac: float, *, epochs: int) -> int:
-    """The 0-based epoch from which weights are moved, the last one at the latest."""
-    return min(acts_from(start_frac, epochs), epochs - 1)
 
 
 def _after_attack(method: Method, base: BaseLoss, batch: Batch) -> Callable[[Network], Tensor]:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from fairbench.attacks import Attacked, pgd
-from fairbench.losses import cross_entropy, kl_divergence
+from fairbench.losses import cross_entropy
 from fairbench.suite import Threat
-from fairbench_methods.boundary_attack import boundary_attack
 from fairbench_methods.mart import boosted_cross_entropy, consistency
+from fairbench_methods.trades_parts import boundary_attack, trades_losses
 
 BASES = ("pgd-at", "trades", "mart")
 
@@ -88,6 +88,6 @@ class BaseLoss:
         clean = model(images)
         adversarial = model(attacked)
         if self.name == "trades":
-            return cross_entropy(clean, labels) + self.weight * kl_divergence(adversarial, clean), adversarial
+            return trades_losses(clean, adversarial, labels, beta=self.weight), adversarial
         boosted = boosted_cross_entropy(adversarial, labels)
         return boosted + self.weight * consistency(clean, adversarial, labels), adversarial

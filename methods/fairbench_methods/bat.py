@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fairbench.attacks import Attacked, pgd
+from fairbench.attacks import Attacked, measured_logits, pgd
 from fairbench.hyperparameter import hyperparameter
 from fairbench.losses import cross_entropy, kl_divergence
 from fairbench.method import Batch, Card, Method
-from fairbench_methods.measuring import measured_logits
 
 
 @dataclass(kw_only=True)
@@ -42,11 +41,16 @@ class BAT(Method):
   booktitle = {AAAI Conference on Artificial Intelligence},
   year = {2023}
 }""",
+        code_licence="none",
         notes="Flat probabilities and early-stopped points flatter PGD; judge it by AutoAttack.",
     )
 
-    beta: float = hyperparameter(6.0, "beta, weight of the divergence, TRADES' 1/lambda (code: 6)", at_least=0)
-    uniform_weight: float = hyperparameter(1.0, "a, weight of the uniform terms (paper: unknown; code: 1)", at_least=0)
+    beta: float = hyperparameter(
+        6.0, "beta, weight of the divergence, TRADES' 1/lambda (code: 6)", at_least=0, at_most=100
+    )
+    uniform_weight: float = hyperparameter(
+        1.0, "a, weight of the uniform terms (paper: unknown; code: 1)", at_least=0, at_most=100
+    )
     shared_trajectory: bool = hyperparameter(True, "both points from one attack (paper) or from two (code)")
     adv_tau: int = hyperparameter(0, "misclassified iterates that x_adv survives (paper: 0; code: 1)", at_least=0)
     uniform_kl: str = hyperparameter(

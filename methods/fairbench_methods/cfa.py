@@ -7,17 +7,16 @@ from torch import Tensor
 
 from fairbench.attacks import pgd
 from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import cross_entropy, kl_divergence
+from fairbench.losses import cross_entropy
 from fairbench.method import Batch, Card, Method, Validation
-from fairbench.schedule import acts_from
 from fairbench.suite import Recipe
-from fairbench_methods.boundary_attack import boundary_attack
 from fairbench_methods.class_calibration import ClassCalibration
 from fairbench_methods.fawa import AVERAGINGS, Gate, fawa_recipe
 from fairbench_methods.rate_scaling import SCALINGS
+from fairbench_methods.trades_parts import boundary_attack, trades_losses
 
-PAPER = Card(
-    title="CFA",
+CARD = Card(
+    title="CFA (AT)",
     authors="Zeming Wei, Yifei Wang, Yiwen Guo, Yisen Wang",
     venue="CVPR",
     year=2023,
@@ -28,9 +27,23 @@ PAPER = Card(
   booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
   year = {2023}
 }""",
+    code_licence="none",
     notes="Weights are averaged, so compare it with averaged baselines. The gate of 0.20 is meant for CIFAR-10; where "
     "no epoch passes it, the weights themselves are evaluated.",
 )
+
+LAMBDA1 = "lambda_1, factor of the radius at t_c = 0 (paper: 0.5 on AT, 0.3 on TRADES; code: 0.5)"
+LAMBDA2 = "lambda_2, factor of beta at t_c = 0 (paper and code: 0.5)"
+ALIKE = "share of the training that treats all classes alike; at least one epoch (code: 0.05; paper: 0.005)"
+AVERAGING = "average through the gate, or as the suite does it"
+GATE = (
+    "delta, worst-class accuracy from which an epoch enters the average; 0 admits all (paper: 0.20; code: 0.24; ours "
+    "for other data: 0.8 times the base method's worst class)"
+)
+DECAY = "d, what the average keeps per epoch (paper: 0.85; code: 0.88)"
+AVERAGING_START = "fraction of the training at which averaging begins (paper: 0.25)"
+RATE_SCALING = "whether d follows the number of epochs (ours)"
+WITH_FAWA = ("averaging", "fawa")
 
 
 @dataclass(kw_only=True)
@@ -42,38 +55,28 @@ class CFAAT(Method):
 
         eps_c = (lambda1 + t_c) eps,    loss = mean CE(z(x'), y),    |x' - x| <= eps_y
 
-    The uniform start fills the class's ball, step and number of steps stay. Until `calibration_start`, and in any first
-    epoch, it is PGD-AT. The paper starts with the second epoch, its code with the eleventh of 200.
+    The uniform start fills the class's ball, step and number of steps stay. At first, for `calibration_frac` of the
+    training, it is PGD-AT. The paper starts with the second epoch, its code with the eleventh of 200.
 
     Departures from the released code: t_c is a class mean (the code divides by N / C), the attack runs in eval mode (an
     option), there is no additional clean forward in train mode, and before the gate opens the model stands for its
     average (the code's average is then a random network).
     """
 
-    card = replace(PAPER, title="CFA (AT)")
+    card = CARD
+    validation = "batches"
+    largest_radius = 1.5  # lambda1 + 1
 
     calibration: str = hyperparameter(
         "ccm", "calibrated margins (CCM), or none, which is PGD-AT with FAWA", choices=("ccm", "none")
     )
-    lambda1: float = hyperparameter(0.5, "lambda_1, factor of the radius at t_c = 0 (paper: 0.5)", at_least=0)
-    calibration_start: float = hyperparameter(
-        0.05, "fraction of the training from which classes differ (code: 0.05; paper: 0.005)", at_least=0, at_most=1
-    )
-    averaging: str = hyperparameter("fawa", "average through the gate, or as the suite does it", choices=AVERAGINGS)
-    gate: float = hyperparameter(
-        0.20,
-        "delta, worst-class accuracy from which an epoch enters the average; 0 admits all (paper: 0.20; code: 0.24; "
-        "ours for other data: 0.8 times the base method's worst class)",
-        at_least=0,
-        at_most=1,
-    )
-    decay: float = hyperparameter(
-        0.85, "d, what the average keeps per epoch (paper: 0.85; code: 0.88)", at_least=0, at_most=0.999
-    )
-    averaging_start: float = hyperparameter(
-        0.25, "fraction of the training at which averaging begins (paper: 0.25)", at_least=0, at_most=0.99
-    )
-    rate_scaling: str = hyperparameter("none", "whether d follows the number of epochs (ours)", choices=SCALINGS)
+    lambda1: float = hyperparameter(0.5, LAMBDA1, at_least=0, at_most=2, only_with=("calibration", "ccm"))
+    calibration_frac: float = hyperparameter(0.05, ALIKE, at_least=0, at_most=1, only_with=("calibration", "ccm"))
+    averaging: str = hyperparameter("fawa", AVERAGING, choices=AVERAGINGS)
+    gate: float = hyperparameter(0.20, GATE, at_least=0, at_most=1, only_with=WITH_FAWA)
+    decay: float = hyperparameter(0.85, DECAY, at_least=0, at_most=0.999, only_with=WITH_FAWA)
+    averaging_start: float = hyperparameter(0.25, AVERAGING_START, at_least=0, at_most=0.99, only_with=WITH_FAWA)
+    rate_scaling: str = hyperparameter("none", RATE_SCALING, choices=SCALINGS, only_with=WITH_FAWA)
     attack_bn: str = hyperparameter(
         "eval", "mode of batch norm during the attack: eval (ours) or train (code)", choices=("eval", "train")
     )
@@ -86,15 +89,13 @@ class CFAAT(Method):
 
     def start(self) -> None:
         """PGD-AT until an epoch has been measured."""
-        self.classwise = ClassCalibration(self.classes, device=self.setup.device)
+        self.classwise = ClassCalibration(self.setup, calibration_frac=self.calibration_frac)
         self._gate = Gate(self.gate, setup=self.setup)
-        self._first_epoch = max(1, acts_from(self.calibration_start, self.setup.recipe.epochs))
-        self._calibrated = False
 
     def begin_epoch(self, epoch: int, validation: Validation) -> None:
         """Note whether classes differ yet."""
         del validation
-        self._calibrated = epoch >= self._first_epoch
+        self.classwise.begin_epoch(epoch)
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean cross-entropy on images attacked within the radius of their class."""
@@ -113,8 +114,7 @@ class CFAAT(Method):
 
     def radii(self) -> Tensor:
         """eps_c, (classes,) float64, in the unit of the threat's radius."""
-        active = self._calibrated and self.calibration == "ccm"
-        return self.threat.epsilon * self.classwise.factors(self.lambda1, active=active)
+        return self.threat.epsilon * self.classwise.factors(self.lambda1, active=self.calibration == "ccm")
 
     def end_epoch(self, epoch: int) -> Mapping[str, float | list[float]]:
         """Radii of the epoch, t_c measured in it, and what the gate saw."""
@@ -150,7 +150,7 @@ class CFATRADES(Method):
         eps_c = (lambda1 + t_c) eps,    beta_c = (lambda2 + t_c) beta
         loss = mean [ CE(z(x), y) + beta_y KL(p(x) || p(x')) ] / (1 + beta_y),    |x' - x| <= eps_y
 
-    Until `calibration_start`, and in any first epoch, eps_c = eps and beta_c = beta: TRADES, divided by 1 + beta as in
+    At first, for `calibration_frac` of the training, eps_c = eps and beta_c = beta: TRADES, divided by 1 + beta as in
     the released code, which our TRADES is not. The paper starts with the second epoch, its code with the eleventh of
     200. The paper's Algorithm 1 prints eps where equation 7 has beta.
 
@@ -158,37 +158,27 @@ class CFATRADES(Method):
     forward, and before the gate opens the model stands for its average (the code's average is then a random network).
     """
 
-    card = replace(PAPER, title="CFA (TRADES)")
+    card = replace(CARD, title="CFA (TRADES)")
+    validation = "batches"
+    largest_radius = 1.3  # lambda1 + 1
 
     calibration: str = hyperparameter(
         "both",
         "calibrated margins (CCM), calibrated regularisation (CCR), both, or none, which is TRADES with FAWA",
         choices=("both", "ccm", "ccr", "none"),
     )
-    beta: float = hyperparameter(6.0, "beta, weight of the divergence (paper: 6)", at_least=0)
-    lambda1: float = hyperparameter(
-        0.3, "lambda_1, factor of the radius at t_c = 0 (paper: 0.3; code: 0.5)", at_least=0
-    )
-    lambda2: float = hyperparameter(0.5, "lambda_2, factor of beta at t_c = 0 (paper and code: 0.5)", at_least=0)
+    beta: float = hyperparameter(6.0, "beta, weight of the divergence (paper: 6)", at_least=0, at_most=100)
+    lambda1: float = hyperparameter(0.3, LAMBDA1, at_least=0, at_most=2, only_with=("calibration", "both", "ccm"))
+    lambda2: float = hyperparameter(0.5, LAMBDA2, at_least=0, at_most=2, only_with=("calibration", "both", "ccr"))
     rescale: bool = hyperparameter(False, "multiply the loss by 1 + beta, which is the scale of our TRADES (ours)")
-    calibration_start: float = hyperparameter(
-        0.05, "fraction of the training from which classes differ (code: 0.05; paper: 0.005)", at_least=0, at_most=1
+    calibration_frac: float = hyperparameter(
+        0.05, ALIKE, at_least=0, at_most=1, only_with=("calibration", "both", "ccm", "ccr")
     )
-    averaging: str = hyperparameter("fawa", "average through the gate, or as the suite does it", choices=AVERAGINGS)
-    gate: float = hyperparameter(
-        0.20,
-        "delta, worst-class accuracy from which an epoch enters the average; 0 admits all (paper: 0.20; code: 0.24; "
-        "ours for other data: 0.8 times the base method's worst class)",
-        at_least=0,
-        at_most=1,
-    )
-    decay: float = hyperparameter(
-        0.85, "d, what the average keeps per epoch (paper: 0.85; code: 0.88)", at_least=0, at_most=0.999
-    )
-    averaging_start: float = hyperparameter(
-        0.25, "fraction of the training at which averaging begins (paper: 0.25)", at_least=0, at_most=0.99
-    )
-    rate_scaling: str = hyperparameter("none", "whether d follows the number of epochs (ours)", choices=SCALINGS)
+    averaging: str = hyperparameter("fawa", AVERAGING, choices=AVERAGINGS)
+    gate: float = hyperparameter(0.20, GATE, at_least=0, at_most=1, only_with=WITH_FAWA)
+    decay: float = hyperparameter(0.85, DECAY, at_least=0, at_most=0.999, only_with=WITH_FAWA)
+    averaging_start: float = hyperparameter(0.25, AVERAGING_START, at_least=0, at_most=0.99, only_with=WITH_FAWA)
+    rate_scaling: str = hyperparameter("none", RATE_SCALING, choices=SCALINGS, only_with=WITH_FAWA)
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """The suite's recipe, averaged."""
@@ -198,15 +188,13 @@ class CFATRADES(Method):
 
     def start(self) -> None:
         """TRADES until an epoch has been measured."""
-        self.classwise = ClassCalibration(self.classes, device=self.setup.device)
+        self.classwise = ClassCalibration(self.setup, calibration_frac=self.calibration_frac)
         self._gate = Gate(self.gate, setup=self.setup)
-        self._first_epoch = max(1, acts_from(self.calibration_start, self.setup.recipe.epochs))
-        self._calibrated = False
 
     def begin_epoch(self, epoch: int, validation: Validation) -> None:
         """Note whether classes differ yet."""
         del validation
-        self._calibrated = epoch >= self._first_epoch
+        self.classwise.begin_epoch(epoch)
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean of TRADES' loss with the radius and the beta of every image's class."""
@@ -221,18 +209,18 @@ class CFATRADES(Method):
         clean, adversarial = self.model(batch.images), self.model(attacked.images)
         self.classwise.add(batch.labels, adversarial)
         beta = self.betas()[batch.labels].float()
-        losses = cross_entropy(clean, batch.labels) + beta * kl_divergence(adversarial, clean)
+        losses = trades_losses(clean, adversarial, batch.labels, beta=beta)
         scale = 1 + self.beta if self.rescale else 1.0
         return (scale / (1 + beta) * losses).mean()
 
     def radii(self) -> Tensor:
         """eps_c, (classes,) float64, in the unit of the threat's radius."""
-        active = self._calibrated and self.calibration in ("both", "ccm")
+        active = self.calibration in ("both", "ccm")
         return self.threat.epsilon * self.classwise.factors(self.lambda1, active=active)
 
     def betas(self) -> Tensor:
         """beta_c, (classes,) float64."""
-        active = self._calibrated and self.calibration in ("both", "ccr")
+        active = self.calibration in ("both", "ccr")
         return self.beta * self.classwise.factors(self.lambda2, active=active)
 
     def end_epoch(self, epoch: int) -> Mapping[str, float | list[float]]:

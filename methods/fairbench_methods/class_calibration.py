@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from fairbench.class_means import ClassMeans
+from fairbench.method import Setup
+from fairbench.schedule import begins_at
 
 
 class ClassCalibration:
@@ -16,11 +18,25 @@ class ClassCalibration:
 
     The released code divides by N / C, here it is the class's own count. It starts at 0, and a class without images in
     an epoch keeps what it had.
+
+    Attributes:
+        accuracy: t_c, (classes,) float64.
+
+    Args:
+        setup: the method's.
+        calibration_frac: share of the training that treats all classes alike; at least the first epoch, which nothing
+            was measured before, and never all of several.
     """
 
-    def __init__(self, classes: int, *, device: torch.device | str = "cpu") -> None:
-        self.accuracy = torch.zeros(classes, dtype=torch.float64, device=device)
-        self._correct = ClassMeans(classes, device=device)
+    def __init__(self, setup: Setup, *, calibration_frac: float) -> None:
+        self.accuracy = torch.zeros(setup.classes, dtype=torch.float64, device=setup.device)
+        self._correct = ClassMeans(setup.classes, device=setup.device)
+        self._first_epoch = max(1, begins_at(calibration_frac, setup.recipe.epochs))
+        self._calibrated = False
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Note whether classes differ yet."""
+        self._calibrated = epoch >= self._first_epoch
 
     def add(self, labels: Tensor, logits: Tensor) -> None:
         """Count the predictions, (batch, classes), on attacked training images; they matter from the next epoch on."""
@@ -33,5 +49,5 @@ class ClassCalibration:
         self._correct.reset()
 
     def factors(self, offset: float, *, active: bool) -> Tensor:
-        """The lambda given plus t_c, (classes,) float64; 1 for every class where calibration is not active."""
-        return self.accuracy + offset if active else torch.ones_like(self.accuracy)
+        """The lambda given plus t_c, (classes,) float64; 1 while classes are alike, or if not active."""
+        return self.accuracy + offset if active and self._calibrated else torch.ones_like(self.accuracy)

@@ -11,15 +11,32 @@ from fairbench.attacks import pgd
 from fairbench.hyperparameter import hyperparameter
 from fairbench.losses import cross_entropy, kl_divergence
 from fairbench.method import Batch, Card, Method, Setup, Validation
-from fairbench.schedule import acts_from
-from fairbench_methods.boundary_attack import boundary_attack
+from fairbench.schedule import begins_at
+from fairbench_methods.doubled_step import doubled_step_attack
+from fairbench_methods.trades_parts import boundary_attack
 
 FLOOR = 0.1
 """Smallest weight (ours): an easy class that all others are taken for could end at 0 or below, and with it its ball."""
 
-_WARMUP = 0.636
+CARD = Card(
+    title="DAFA",
+    authors="Hyungyu Lee, Saehyung Lee, Hyemi Jang, Junsung Park, Ho Bae, Sungroh Yoon",
+    venue="ICLR",
+    year=2024,
+    link="https://arxiv.org/abs/2401.12532",
+    bibtex="""@inproceedings{lee2024dafa,
+  title = {{DAFA}: Distance-Aware Fair Adversarial Training},
+  author = {Lee, Hyungyu and Lee, Saehyung and Jang, Hyemi and Park, Junsung and Bae, Ho and Yoon, Sungroh},
+  booktitle = {International Conference on Learning Representations},
+  year = {2024}
+}""",
+    code_licence="none",
+    notes="Trains easy classes with a smaller radius than they are evaluated with, hard ones with a larger one.",
+)
+
+_WARM_UP = 0.636
 _STRENGTH = "lambda, how much weight similar classes exchange (code: 1 on CIFAR-10, 1.5 on CIFAR-100 and STL-10)"
-_WARMUP_SHARE = "share of the training with equal weights; at least one epoch (code: 70 of 110 epochs)"
+_WARM_UP_SHARE = "share of the training that has equal weights; at least one epoch (code: 70 of 110 epochs)"
 _OLD_RULE = "what the code of January to September 2024 took from the stronger class; weights then do not average 1"
 
 
@@ -41,29 +58,19 @@ class DAFA(Method):
     0.1, classes that tie exchange nothing (the code then takes from both), and neither do classes without images.
     """
 
-    card = Card(
-        title="DAFA",
-        authors="Hyungyu Lee, Saehyung Lee, Hyemi Jang, Junsung Park, Ho Bae, Sungroh Yoon",
-        venue="ICLR",
-        year=2024,
-        link="https://arxiv.org/abs/2401.12532",
-        bibtex="""@inproceedings{lee2024dafa,
-  title = {{DAFA}: Distance-Aware Fair Adversarial Training},
-  author = {Lee, Hyungyu and Lee, Saehyung and Jang, Hyemi and Park, Junsung and Bae, Ho and Yoon, Sungroh},
-  booktitle = {International Conference on Learning Representations},
-  year = {2024}
-}""",
-        notes="Trains easy classes with a smaller radius than they are evaluated with, hard ones with a larger one.",
-    )
+    card = CARD
+    largest_radius = 2.0  # W_c <= 1 + lambda
 
-    strength: float = hyperparameter(1.0, _STRENGTH, at_least=0)
-    warmup: float = hyperparameter(_WARMUP, _WARMUP_SHARE, at_least=0, at_most=1)
-    beta: float = hyperparameter(6.0, "beta, weight of the divergence (code: 6)", at_least=0)
+    strength: float = hyperparameter(1.0, _STRENGTH, at_least=0, at_most=10)
+    warm_up_frac: float = hyperparameter(_WARM_UP, _WARM_UP_SHARE, at_least=0, at_most=1)
+    beta: float = hyperparameter(6.0, "beta, weight of the divergence (code: 6)", at_least=0, at_most=100)
     old_rule: bool = hyperparameter(False, _OLD_RULE)
 
     def start(self) -> None:
         """All weights are 1: TRADES."""
-        self.exchange = Exchange(self.setup, strength=self.strength, warmup=self.warmup, old_rule=self.old_rule)
+        self.exchange = Exchange(
+            self.setup, strength=self.strength, warm_up_frac=self.warm_up_frac, old_rule=self.old_rule
+        )
 
     def begin_epoch(self, epoch: int, validation: Validation) -> None:
         """Look at the predictions in the last epoch of the warm-up."""
@@ -108,24 +115,30 @@ class DAFAAT(Method):
 
         loss = mean W_y CE(z(x'), y),    x' = argmax CE(z(x'), y),    |x' - x| <= W_y eps
 
-    from a Gaussian start next to the image. The released code does something else: after the scaled step and clip it
-    takes a second, unscaled step along the same gradient and clips to eps, so that no radius exceeds eps and the step
-    is about doubled.
+    from a Gaussian start next to the image. The released code does something else, which is `as_released`: after the
+    scaled step and clip it takes a second, unscaled step along the same gradient and clips to eps, so that no radius
+    exceeds eps and the step is about doubled.
     """
 
     card = replace(
-        DAFA.card,
+        CARD,
         title="DAFA on PGD-AT",
-        notes="The paper's rule on adversarial training; the released code of this variant is broken and not followed.",
+        notes="The paper's rule on adversarial training; the released code of this variant is broken, and an option.",
     )
+    largest_radius = 2.0  # W_c <= 1 + lambda
 
-    strength: float = hyperparameter(1.0, _STRENGTH, at_least=0)
-    warmup: float = hyperparameter(_WARMUP, _WARMUP_SHARE, at_least=0, at_most=1)
+    strength: float = hyperparameter(1.0, _STRENGTH, at_least=0, at_most=10)
+    warm_up_frac: float = hyperparameter(_WARM_UP, _WARM_UP_SHARE, at_least=0, at_most=1)
     old_rule: bool = hyperparameter(False, _OLD_RULE)
+    as_released: bool = hyperparameter(
+        False, "after the warm-up, the attack of the released code, which steps twice and clips to eps; for ablation"
+    )
 
     def start(self) -> None:
         """All weights are 1: PGD-AT with a Gaussian start."""
-        self.exchange = Exchange(self.setup, strength=self.strength, warmup=self.warmup, old_rule=self.old_rule)
+        self.exchange = Exchange(
+            self.setup, strength=self.strength, warm_up_frac=self.warm_up_frac, old_rule=self.old_rule
+        )
 
     def begin_epoch(self, epoch: int, validation: Validation) -> None:
         """Look at the predictions in the last epoch of the warm-up."""
@@ -135,7 +148,17 @@ class DAFAAT(Method):
     def loss(self, batch: Batch) -> Tensor:
         """Adversarial training with a radius, a step and a weight for every class."""
         weights = self.exchange.weights[batch.labels]
-        attacked = pgd(
+        adversarial = self.model(self._attack(batch, weights))
+        self.exchange.add(batch.labels, adversarial)
+        return (weights.float() * cross_entropy(adversarial, batch.labels)).mean()
+
+    def _attack(self, batch: Batch, weights: Tensor) -> Tensor:
+        """Attacked images, within the radius of their class."""
+        if self.as_released and self.exchange.over:
+            return doubled_step_attack(
+                self.model, batch.images, batch.labels, threat=self.threat, generator=self.noise, weights=weights
+            )
+        return pgd(
             self.model,
             batch.images,
             batch.labels,
@@ -144,10 +167,7 @@ class DAFAAT(Method):
             start="gaussian",
             radius=self.threat.epsilon * weights,
             step=self.threat.step * weights,
-        )
-        adversarial = self.model(attacked.images)
-        self.exchange.add(batch.labels, adversarial)
-        return (weights.float() * cross_entropy(adversarial, batch.labels)).mean()
+        ).images
 
     def end_epoch(self, epoch: int) -> Mapping[str, float | list[float]]:
         """Exchange weights at the end of the warm-up."""
@@ -167,26 +187,28 @@ class Exchange:
 
     Attributes:
         weights: W, (classes,) float64, at least `FLOOR`; 1 until the warm-up is over.
+        over: whether it is.
 
     Args:
         setup: of the method.
         strength: lambda.
-        warmup: as a share of the training; at least one epoch, and never all of several.
+        warm_up_frac: as a share of the training; at least one epoch, and never all of several.
         old_rule: as in `exchanged_weights`.
     """
 
-    def __init__(self, setup: Setup, *, strength: float, warmup: float, old_rule: bool) -> None:
+    def __init__(self, setup: Setup, *, strength: float, warm_up_frac: float, old_rule: bool) -> None:
         self._strength, self._old_rule = strength, old_rule
-        epochs, classes = setup.recipe.epochs, setup.classes
-        self._last_warmup_epoch = max(1, min(acts_from(warmup, epochs), epochs - 1)) - 1
-        self._looking = False
+        classes = setup.classes
+        self._last_warm_up_epoch = max(1, begins_at(warm_up_frac, setup.recipe.epochs)) - 1
+        self._looking = self.over = False
         self.weights = torch.ones(classes, dtype=torch.float64, device=setup.device)
         self._sums = torch.zeros(classes, classes, dtype=torch.float64, device=setup.device)
         self._counts = torch.zeros(classes, dtype=torch.float64, device=setup.device)
 
     def begin_epoch(self, epoch: int) -> None:
         """Look at this epoch's predictions if it ends the warm-up."""
-        self._looking = epoch == self._last_warmup_epoch
+        self._looking = epoch == self._last_warm_up_epoch
+        self.over = epoch > self._last_warm_up_epoch
 
     def add(self, labels: Tensor, logits: Tensor) -> None:
         """Predictions of attacked images, (batch, classes), as the loss sees them; no gradient is kept."""
@@ -198,7 +220,7 @@ class Exchange:
     def end_epoch(self, epoch: int) -> Mapping[str, float | list[float]]:
         """The weights of the next epoch, and once, before they are floored, what the exchange gave."""
         logged: dict[str, float | list[float]] = {}
-        if epoch == self._last_warmup_epoch:
+        if epoch == self._last_warm_up_epoch:
             similarity = self._sums / self._counts[:, None]
             exchanged = exchanged_weights(similarity, strength=self._strength, old_rule=self._old_rule)
             self.weights.copy_(exchanged.clamp_min(FLOOR))

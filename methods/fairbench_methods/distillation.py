@@ -20,7 +20,17 @@ from torch import Tensor, nn
 
 from fairbench.attacks import Attacked, pgd
 from fairbench.losses import kl_divergence
+from fairbench.method import Prerequisite
 from fairbench.suite import Threat
+
+TEACHER = Prerequisite(role="teacher", method="trades")
+"""A robust network, trained once and shared by all methods of a suite that need one."""
+
+NEEDS_TEACHER = "Needs a robust teacher, trained by TRADES in the same suite."
+"""For the notes of a card."""
+
+SMALL_STEPS = "Its factor 1/10 acts like a ten times smaller learning rate: a short training leaves it undertrained."
+"""For the notes of a card, where `SCALE` is part of the loss."""
 
 ADVERSARIAL_SHARE = 5 / 6
 """Weight of the adversarial term; the natural one gets the rest."""

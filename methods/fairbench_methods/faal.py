@@ -20,6 +20,9 @@ from fairbench_methods.worst_mixture import worst_mixture
 GAMMA = 0.005
 """Length of AWP's move relative to the weight's, on either base (code)."""
 
+HOT_STARTS = ("pgd-at", "trades", "mart", "at-awp", "trades-awp")
+"""Methods of the models that can be fine-tuned."""
+
 
 @dataclass(kw_only=True)
 class FAAL(Method):
@@ -51,17 +54,22 @@ class FAAL(Method):
   booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
   year = {2024}
 }""",
+        code_licence="none",
         notes="Fine-tunes a robust model; the hot start's whole training is part of its cost.",
     )
 
-    radius: float = hyperparameter(
-        0.5, "r, how far from uniform the classes may be mixed, in KL; 0 is the base (code: 0.5)", at_least=0
+    kl_radius: float = hyperparameter(
+        0.5, "r, how far from uniform the classes may be mixed; 0 is the base (code: 0.5)", at_least=0, at_most=10
     )
     base: str = hyperparameter(
         "pgd-at", "loss to train with", choices=("pgd-at", "trades", "mart", "at-awp", "trades-awp")
     )
     weight: float = hyperparameter(
-        6.0, "beta of TRADES or lambda of MART, where that is the base (code: 6)", at_least=0
+        6.0,
+        "beta of TRADES or lambda of MART, where that is the base (code: 6)",
+        at_least=0,
+        at_most=100,
+        only_with=("base", "trades", "mart", "trades-awp"),
     )
     score: str = hyperparameter(
         "sum", "a_c: sum of the margins (code) or their mean (perhaps the intent)", choices=("sum", "mean")
@@ -69,13 +77,14 @@ class FAAL(Method):
     hot_start: str = hyperparameter(
         "pgd-at",
         "method of the model to fine-tune, or none: train from scratch by the suite's recipe",
-        choices=("pgd-at", "trades", "mart", "at-awp", "none"),
+        choices=(*HOT_STARTS, "none"),
     )
     finetune_frac: float = hyperparameter(
         0.018,
         "length of the fine-tuning stage, in trainings; at least two epochs (code: 2 of 110 epochs)",
         at_least=0,
         at_most=1,
+        only_with=("hot_start", *HOT_STARTS),
     )
 
     def recipe(self, recipe: Recipe) -> Recipe:
@@ -125,7 +134,7 @@ class FAAL(Method):
         if self.score == "mean":
             scores = scores / counts.clamp_min(1)
         present = counts > 0
-        mixture = worst_mixture(scores, radius=self.radius, present=present)
+        mixture = worst_mixture(scores, radius=self.kl_radius, present=present)
         weights = (present.sum() * mixture)[labels]
         self._weights.add(labels, weights)
         self._presence.add(torch.arange(self.classes, device=labels.device), present.double())

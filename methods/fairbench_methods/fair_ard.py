@@ -6,13 +6,21 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from fairbench.attacks import pgd
+from fairbench.attacks import measured_logits, pgd
 from fairbench.class_means import ClassMeans
 from fairbench.hyperparameter import hyperparameter
 from fairbench.losses import cross_entropy
 from fairbench.method import Batch, Card, Method, Prerequisite
-from fairbench_methods.distillation import soft_label_attack, soft_label_loss, tempered_loss
-from fairbench_methods.measuring import measured_logits
+from fairbench.suite import Recipe
+from fairbench_methods.ard import CLEAN_FORWARD, LR_BUG, single_drop
+from fairbench_methods.distillation import (
+    NEEDS_TEACHER,
+    SMALL_STEPS,
+    TEACHER,
+    soft_label_attack,
+    soft_label_loss,
+    tempered_loss,
+)
 
 CARD = Card(
     title="Fair-ARD",
@@ -26,9 +34,10 @@ CARD = Card(
   booktitle = {Advances in Neural Information Processing Systems},
   year = {2023}
 }""",
+    code_licence="none",
     family="distillation",
-    notes="Needs a robust teacher, trained by TRADES in the same suite. Clipped weights are not normalised again, so "
-    "that their mean, and with it the effective learning rate, may exceed 1.",
+    notes=f"{NEEDS_TEACHER} {SMALL_STEPS} Clipped weights are not normalised again, so that their mean may exceed 1, "
+    "which raises the learning rate in effect.",
 )
 
 POWER = "b, how much a class that gives in early counts; 0 is the base method (code: 2)"
@@ -54,19 +63,25 @@ class FairARD(Method):
 
     power: float = hyperparameter(2.0, POWER, at_least=0, at_most=50)
     low: float = hyperparameter(5 / 6, LOW, at_least=0, at_most=1)
-    high: float = hyperparameter(5 / 2, HIGH, at_least=1)
+    high: float = hyperparameter(5 / 2, HIGH, at_least=1, at_most=100)
     renorm_after_clip: bool = hyperparameter(False, RENORM)
-    temperature: float = hyperparameter(30.0, "T, temperature of both networks (code: 30)", at_least=0.01)
+    temperature: float = hyperparameter(30.0, "T, temperature of both networks (code: 30)", at_least=0.01, at_most=1000)
     soft_share: float = hyperparameter(
         1.0, "a, weight of the teacher; the clean cross-entropy gets the rest (code: 1)", at_least=0, at_most=1
     )
     attack_bn: str = hyperparameter(
         "eval", "mode of batch norm during the attack: eval (ours) or train (code)", choices=("eval", "train")
     )
+    clean_forward: bool = hyperparameter(False, CLEAN_FORWARD, only_with=("soft_share", 1.0))
+    lr_bug: bool = hyperparameter(False, LR_BUG)
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """The suite's, or the schedule that the released code in fact follows."""
+        return single_drop(recipe) if self.lr_bug else recipe
 
     def prerequisites(self) -> tuple[Prerequisite, ...]:
-        """A robust teacher, shared by all distillation methods of a suite."""
-        return (Prerequisite(role="teacher", method="trades"),)
+        """The suite's teacher."""
+        return (TEACHER,)
 
     def start(self) -> None:
         """All weights are 1: ARD."""
@@ -85,7 +100,7 @@ class FairARD(Method):
         )
         self.difficulty.add(batch.labels, attacked.survived)
         losses = self.soft_share * tempered_loss(self.model(attacked.images), target, temperature=self.temperature)
-        if self.soft_share < 1:
+        if self.soft_share < 1 or self.clean_forward:
             losses = losses + (1 - self.soft_share) * cross_entropy(self.model(batch.images), batch.labels)
         return (self.difficulty.weights[batch.labels].float() * losses).mean()
 
@@ -118,12 +133,12 @@ class FairRSLAD(Method):
 
     power: float = hyperparameter(2.0, POWER, at_least=0, at_most=50)
     low: float = hyperparameter(5 / 6, LOW, at_least=0, at_most=1)
-    high: float = hyperparameter(5 / 2, HIGH, at_least=1)
+    high: float = hyperparameter(5 / 2, HIGH, at_least=1, at_most=100)
     renorm_after_clip: bool = hyperparameter(False, RENORM)
 
     def prerequisites(self) -> tuple[Prerequisite, ...]:
-        """A robust teacher, shared by all distillation methods of a suite."""
-        return (Prerequisite(role="teacher", method="trades"),)
+        """The suite's teacher."""
+        return (TEACHER,)
 
     def start(self) -> None:
         """All weights are 1: RSLAD."""

@@ -6,28 +6,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fairbench.attacks import Attacked, pgd
-from fairbench.errors import UserError
+from fairbench.attacks import Attacked, measured_logits, pgd
 from fairbench.hyperparameter import hyperparameter
 from fairbench.losses import cross_entropy
 from fairbench.method import Batch, Card, Method, Prerequisite, Validation
-from fairbench.schedule import acts_from
+from fairbench.schedule import begins_at
 from fairbench_methods.base_loss import BaseLoss
+from fairbench_methods.distillation import TEACHER
 from fairbench_methods.hardness import NEVER, HardnessHistory, HardnessRecord, HardRule, class_matched, entropy
-from fairbench_methods.measuring import measured_logits
 
 RECORD_DECAY = 0.9
 """Of the running mean over an image's visits, for `hardness = "adversarial"`."""
-
-NEEDS = (
-    ("hard_frac", "hard_rule", "fraction"),
-    ("threshold", "hard_rule", "threshold"),
-    ("copies", "mode", "append"),
-    ("beta", "base", "trades"),
-    ("attack_start", "base", "pgd-at"),
-    ("strength_by_hardness", "view", "randaugment"),
-)
-"""(hyper-parameter, the one it belongs to, its value there); elsewhere it would change nothing but the run's key."""
 
 
 @dataclass(kw_only=True)
@@ -70,17 +59,26 @@ class FairAT(Method):
         notes="Every hyper-parameter is ours; the paper's values are unknown.",
     )
 
-    hard_frac: float = hyperparameter(0.5, "rho, share of the images that is hard", at_least=0, at_most=1)
+    hard_frac: float = hyperparameter(
+        0.5, "rho, share of the images that is hard", at_least=0, at_most=1, only_with=("hard_rule", "fraction")
+    )
     hard_rule: str = hyperparameter(
         "fraction",
         "what counts as hard: the share rho, what is above the mean hardness, or above a threshold",
         choices=("fraction", "above-mean", "threshold"),
     )
-    threshold: float = hyperparameter(1.0, "hardness above which an image is hard, in nats", at_least=0)
+    threshold: float = hyperparameter(
+        1.0,
+        "hardness above which an image is hard, in nats",
+        at_least=0,
+        at_most=100,
+        only_with=("hard_rule", "threshold"),
+    )
     hardness: str = hyperparameter(
         "clean",
-        "h: clean cross-entropy of the current model; running mean of the adversarial one at earlier visits (clean in "
-        "the first epoch); entropy of the clean prediction; clean cross-entropy of a robust teacher",
+        "h: clean cross-entropy of the current model; running mean of the adversarial one at earlier visits, of the "
+        "view that was trained on, hence of the diverse one of hard images if mode=replace (clean in the first epoch); "
+        "entropy of the clean prediction; clean cross-entropy of a robust teacher",
         choices=("clean", "adversarial", "entropy", "teacher"),
     )
     scope: str = hyperparameter(
@@ -96,39 +94,36 @@ class FairAT(Method):
     mode: str = hyperparameter(
         "replace", "diverse views replace basic ones, or are added to them", choices=("replace", "append")
     )
-    copies: int = hyperparameter(1, "m, diverse views added of every hard image", at_least=1)
+    copies: int = hyperparameter(
+        1, "m, diverse views added of every hard image", at_least=1, at_most=10, only_with=("mode", "append")
+    )
     view: str = hyperparameter(
         "randaugment",
         "A, the diverse augmentation: RandAugment(2, 8), AutoAugment of CIFAR-10, TrivialAugment, random erasing, IDBH",
         choices=("randaugment", "autoaugment", "trivialaugment", "random-erasing", "idbh", "idbh-strong"),
     )
     strength_by_hardness: bool = hyperparameter(
-        False, "RandAugment's magnitude grows with the rank of h in the batch, up to 8 for the hardest image"
+        False,
+        "RandAugment's magnitude grows with the rank of h in the batch, up to 8 for the hardest image",
+        only_with=("view", "randaugment"),
     )
     base: str = hyperparameter("pgd-at", "loss to train with", choices=("pgd-at", "trades"))
-    beta: float = hyperparameter(6.0, "beta of TRADES, where that is the base", at_least=0)
+    beta: float = hyperparameter(
+        6.0, "beta of TRADES, where that is the base", at_least=0, at_most=100, only_with=("base", "trades")
+    )
     attack_start: str = hyperparameter(
         "uniform",
         "start of PGD-AT's attack; gaussian as in AT-BSL by the same group (TRADES' is always gaussian)",
         choices=("uniform", "gaussian"),
+        only_with=("base", "pgd-at"),
     )
     warm_up_frac: float = hyperparameter(
         0.0, "share of the training, at the beginning, without diverse views", at_least=0, at_most=1
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, other, value in NEEDS:
-            given, default, found = getattr(self, name), getattr(type(self), name), getattr(self, other)
-            if given != default and found != value:
-                raise UserError(
-                    f"FairAT: {name}={given!r} has no effect with {other}={found!r}; set {other}={value!r}, or leave "
-                    f"{name} at {default!r}."
-                )
-
     def prerequisites(self) -> tuple[Prerequisite, ...]:
         """A robust teacher, where it judges hardness."""
-        return (Prerequisite(role="teacher", method="trades"),) if self.hardness == "teacher" else ()
+        return (TEACHER,) if self.hardness == "teacher" else ()
 
     def start(self) -> None:
         """Nothing is known of any image."""
@@ -146,8 +141,7 @@ class FairAT(Method):
     def begin_epoch(self, epoch: int, validation: Validation) -> None:
         """Rank all images, once all were visited, where they are compared with one another."""
         del validation
-        epochs = self.setup.recipe.epochs
-        self._augmenting = epoch >= min(acts_from(self.warm_up_frac, epochs), epochs - 1)
+        self._augmenting = epoch >= begins_at(self.warm_up_frac, self.setup.recipe.epochs)
         self._hard_images = None
         if self.scope == "epoch" and self._record is not None and self._record.complete:
             self._hard_images = self._rule.hard(self._record.values)

@@ -8,7 +8,7 @@ from torch import Tensor
 from fairbench.class_means import ClassMeans
 from fairbench.hyperparameter import hyperparameter
 from fairbench.method import Batch, Card, Method, Validation
-from fairbench.schedule import acts_from
+from fairbench.schedule import begins_at
 from fairbench_methods.base_loss import BASES, BaseLoss
 
 PUBLISHED = -1
@@ -19,7 +19,10 @@ SCHEDULES = {
     "trades": (30 / 85, 50 / 85, 70 / 85),
     "mart": (20 / 90, 40 / 90, 60 / 90, 80 / 90),
 }
-"""Where tau, 0 at first, grows by one: the released epochs, as shares of the released trainings."""
+"""Where tau, 0 at first, grows by one: the released epochs, as shares of the released trainings.
+
+In a training with fewer epochs than values of tau, it grows by more than one at a time and still reaches the last one.
+"""
 
 
 @dataclass(kw_only=True)
@@ -54,6 +57,7 @@ class FAT(Method):
   booktitle = {International Conference on Machine Learning},
   year = {2020}
 }""",
+        code_licence="none",
         family="baseline",
         notes="A baseline for single images, not for fairness: it trades worst-class robustness for clean accuracy.",
     )
@@ -68,9 +72,15 @@ class FAT(Method):
         0.001,
         "omega, deviation of the noise in every step of PGD-AT's attack (code; TRADES and MART: none)",
         at_least=0,
+        at_most=1,
+        only_with=("base", "pgd-at"),
     )
     weight: float = hyperparameter(
-        6.0, "beta of TRADES or lambda of MART, where that is the base (code: 6; for TRADES also 1)", at_least=0
+        6.0,
+        "beta of TRADES or lambda of MART, where that is the base (code: 6; for TRADES also 1)",
+        at_least=0,
+        at_most=100,
+        only_with=("base", "trades", "mart"),
     )
 
     def start(self) -> None:
@@ -81,7 +91,7 @@ class FAT(Method):
     def begin_epoch(self, epoch: int, validation: Validation) -> None:
         """Let the attack go further beyond the boundary as the training proceeds."""
         del validation
-        rises = (acts_from(fraction, self.setup.recipe.epochs) for fraction in SCHEDULES[self.base])
+        rises = (begins_at(fraction, self.setup.recipe.epochs) for fraction in SCHEDULES[self.base])
         self._tau = sum(epoch >= rise for rise in rises) if self.tau == PUBLISHED else self.tau
 
     def loss(self, batch: Batch) -> Tensor:

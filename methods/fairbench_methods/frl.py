@@ -9,11 +9,11 @@ from torch import Tensor
 from fairbench.hyperparameter import hyperparameter
 from fairbench.losses import cross_entropy, kl_divergence
 from fairbench.method import Batch, Card, Method, Prerequisite, Validation
-from fairbench.schedule import acts_from
+from fairbench.schedule import acts_from, begins_at
 from fairbench.suite import Recipe
-from fairbench_methods.boundary_attack import boundary_attack
 from fairbench_methods.multipliers import class_weights, excess, projected
 from fairbench_methods.rate_scaling import SCALINGS, scaled_rate
+from fairbench_methods.trades_parts import boundary_attack, trades_losses
 
 FINE_TUNING = 0.36
 """Length of the fine-tuning stage as a share of the base training: the released 40 epochs of 110."""
@@ -26,6 +26,9 @@ HOT_START_BETA = 6.0
 
 REFERENCE_EPOCHS = 40
 """Length of the released fine-tuning stage, for `rate_scaling`."""
+
+WITH_MARGINS = ("variant", "both", "remargin")
+"""Where classes have radii of their own."""
 
 
 @dataclass(kw_only=True)
@@ -60,26 +63,41 @@ class FRL(Method):
   booktitle = {International Conference on Machine Learning},
   year = {2021}
 }""",
+        code_licence="none",
         notes="Fine-tunes a TRADES model; the hot start's whole training is part of its cost.",
     )
     validation = "attacked"
+    largest_radius = 3.0
 
     variant: str = hyperparameter(
         "both", "Reweight, Remargin (which leaves lambda1 at 0) or both", choices=("both", "reweight", "remargin")
     )
-    tau1: float = hyperparameter(0.07, "tau1, allowed excess of natural error (reported: 0.05, 0.07; code: 0.07, 0.1)")
-    tau2: float = hyperparameter(0.07, "tau2, allowed excess of boundary error (as tau1)")
-    rate: float = hyperparameter(0.05, "a1, rate of lambda0; lambda1 gets twice as much (code: 0.05)", at_least=0)
-    margin_rate: float = hyperparameter(0.2, "a2, rate of lambda2 (code: 0.2; 2021: 0.1)", at_least=0)
+    tau1: float = hyperparameter(
+        0.07,
+        "tau1, allowed excess of natural error (reported: 0.05, 0.07; code: 0.07, 0.1)",
+        at_least=0,
+        at_most=1,
+    )
+    tau2: float = hyperparameter(0.07, "tau2, allowed excess of boundary error (as tau1)", at_least=0, at_most=1)
+    rate: float = hyperparameter(
+        0.05, "a1, rate of lambda0; lambda1 gets twice as much (code: 0.05)", at_least=0, at_most=10
+    )
+    margin_rate: float = hyperparameter(
+        0.2, "a2, rate of lambda2 (code: 0.2; 2021: 0.1)", at_least=0, at_most=10, only_with=WITH_MARGINS
+    )
     limit: float = hyperparameter(
         0.5, "largest sum of lambda0 and of lambda1 (code: 0.5; 2021 Remargin: 0.3)", at_least=0, at_most=0.99
     )
-    beta: float = hyperparameter(1.5, "beta, weight of the divergence (code: 1.5; 2021: 1.0)", at_least=0)
+    beta: float = hyperparameter(1.5, "beta, weight of the divergence (code: 1.5; 2021: 1.0)", at_least=0, at_most=100)
     loss_normalisation: str = hyperparameter(
         "head", "head: two weighted means; 2021: one normalisation by sum(W0 + W1)", choices=("head", "2021")
     )
-    batch_step: bool = hyperparameter(False, "one step for the batch, from its largest radius (released code)")
-    anti_windup: bool = hyperparameter(False, "keep lambda2 where the clip of the radius does not hide it (ours)")
+    batch_step: bool = hyperparameter(
+        False, "one step for the batch, from its largest radius (released code)", only_with=WITH_MARGINS
+    )
+    anti_windup: bool = hyperparameter(
+        False, "keep lambda2 where the clip of the radius does not hide it (ours)", only_with=WITH_MARGINS
+    )
     rate_scaling: str = hyperparameter("none", "whether the rates follow the number of epochs (ours)", choices=SCALINGS)
     hot_start: str = hyperparameter(
         "trades",
@@ -110,7 +128,7 @@ class FRL(Method):
             torch.zeros(self.classes, dtype=torch.float64, device=self.setup.device) for _ in range(3)
         )
         epochs = self.setup.recipe.epochs
-        self._first_epoch = min(acts_from(INLINE_START, epochs), epochs - 1) if self.hot_start == "inline" else 0
+        self._first_epoch = begins_at(INLINE_START, epochs) if self.hot_start == "inline" else 0
         self._fine_tuning = self._first_epoch == 0
 
     def begin_epoch(self, epoch: int, validation: Validation) -> None:
@@ -146,9 +164,9 @@ class FRL(Method):
             step=self.threat.step * steps,
         )
         clean, adversarial = self.model(batch.images), self.model(attacked.images)
-        natural, boundary = cross_entropy(clean, batch.labels), kl_divergence(adversarial, clean)
         if not self._fine_tuning:
-            return (natural + HOT_START_BETA * boundary).mean()
+            return trades_losses(clean, adversarial, batch.labels, beta=HOT_START_BETA).mean()
+        natural, boundary = cross_entropy(clean, batch.labels), kl_divergence(adversarial, clean)
         natural_weights = class_weights(self.natural)[batch.labels].float()
         boundary_weights = class_weights(self.boundary)[batch.labels].float()
         natural_sum, boundary_sum = (natural_weights * natural).sum(), (boundary_weights * boundary).sum()

@@ -11,7 +11,7 @@ from fairbench.class_means import ClassMeans
 from fairbench.hyperparameter import hyperparameter
 from fairbench.losses import cross_entropy
 from fairbench.method import Batch, Card, Method, Validation
-from fairbench.schedule import acts_from
+from fairbench.schedule import begins_at
 
 WEIGHT_FUNCTIONS = ("tanh", "sigmoid", "discrete")
 
@@ -45,6 +45,7 @@ class GAIRAT(Method):
   booktitle = {International Conference on Learning Representations},
   year = {2021}
 }""",
+        code_licence="none",
         family="baseline",
         notes="Small weights on guarded images shrink logits and blunt PGD; judge it by AutoAttack.",
     )
@@ -53,6 +54,8 @@ class GAIRAT(Method):
         -1.0,
         "lambda of tanh and sigmoid (code: -1); inf: all weights are equal, PGD-AT; below -10 nothing changes any more",
         at_least=-10,
+        infinite=True,
+        only_with=("weight_function", "tanh", "sigmoid"),
     )
     weight_function: str = hyperparameter(
         "tanh",
@@ -73,7 +76,7 @@ class GAIRAT(Method):
     def begin_epoch(self, epoch: int, validation: Validation) -> None:
         """Weigh from the end of the burn-in on."""
         del validation
-        self._weighing = epoch >= acts_from(self.burn_in_frac, self.setup.recipe.epochs)
+        self._weighing = epoch >= begins_at(self.burn_in_frac, self.setup.recipe.epochs)
 
     def loss(self, batch: Batch) -> Tensor:
         """Weighted mean of CE(z(x'), y); equal weights are PGD-AT."""

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fairbench.attacks import pgd
+from fairbench.attacks import measured_logits, pgd
 from fairbench.hyperparameter import hyperparameter
 from fairbench.losses import cross_entropy
 from fairbench.method import Batch, Card, Method, Validation
-from fairbench.schedule import acts_from
+from fairbench.schedule import begins_at
 from fairbench_methods.gairat import geometry_weight
-from fairbench_methods.measuring import measured_logits
 
 
 @dataclass(kw_only=True)
@@ -71,7 +70,7 @@ class HAM(Method):
     def begin_epoch(self, epoch: int, validation: Validation) -> None:
         """Mine from the start epoch on."""
         del validation
-        self._mining = epoch >= acts_from(self.start_frac, self.setup.recipe.epochs)
+        self._mining = epoch >= begins_at(self.start_frac, self.setup.recipe.epochs)
         self._kept = self._seen = 0
 
     def loss(self, batch: Batch) -> Tensor | None:

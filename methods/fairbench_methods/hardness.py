@@ -90,14 +90,16 @@ class HardnessHistory:
         self._by_choice.add(chosen, hardness)
 
     def add_attacked(self, labels: Tensor, logits: Tensor) -> None:
-        """The training forward of the attacked images."""
+        """The training forward of the images as they were attacked: basic views, or diverse ones in their place."""
         self._accuracy.add(labels, logits.argmax(dim=1) == labels)
 
     def close(self) -> dict[str, float | list[float]]:
         """The epoch's means, 0 for a class that was absent; nothing if nothing was chosen from. Forgets the epoch.
 
         `chosen_hardness` is the mean of the chosen images, in which wrong labels gather. The last entry, left out where
-        classes have no order, is the rank correlation of hardness and accuracy under attack over the classes.
+        classes have no order, is the rank correlation, over the classes, of hardness and accuracy under attack. That is
+        the accuracy in training. Where diverse views replace basic ones, it is lower for classes that are chosen more
+        often, so that some of a negative correlation is the choice itself.
         """
         by_class = {
             "augmentation_rate": self._rate,

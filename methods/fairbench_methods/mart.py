@@ -36,11 +36,14 @@ class MART(Method):
   booktitle = {International Conference on Learning Representations},
   year = {2020}
 }""",
+        code_licence="none",
         family="baseline",
         notes="Loses more than others from PGD to AutoAttack; judge it by AutoAttack.",
     )
 
-    weight: float = hyperparameter(5.0, "lambda, weight of the consistency term (scripts: 5 and 6)", at_least=0)
+    weight: float = hyperparameter(
+        5.0, "lambda, weight of the consistency term (scripts: 5 and 6)", at_least=0, at_most=100
+    )
     authors_recipe: bool = hyperparameter(
         False, "the authors' ResNet-18 recipe: rate 0.01, weight decay 3.5e-3, drops at 0.617, 0.742, 0.825"
     )

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from fairbench.attacks import measured_logits
 from fairbench.method import Batch, Card, Method, Prerequisite
-from fairbench_methods.distillation import soft_label_attack, soft_label_loss
-from fairbench_methods.measuring import measured_logits
+from fairbench_methods.distillation import NEEDS_TEACHER, SMALL_STEPS, TEACHER, soft_label_attack, soft_label_loss
 
 
 @dataclass(kw_only=True)
@@ -36,13 +36,12 @@ class RSLAD(Method):
 }""",
         code_licence="MIT",
         family="distillation",
-        notes="Needs a robust teacher, trained by TRADES in the same suite. Its factor 1/10 acts like a ten times "
-        "smaller learning rate, so that a short training leaves it undertrained.",
+        notes=f"{NEEDS_TEACHER} {SMALL_STEPS}",
     )
 
     def prerequisites(self) -> tuple[Prerequisite, ...]:
-        """A robust teacher, shared by all distillation methods of a suite."""
-        return (Prerequisite(role="teacher", method="trades"),)
+        """The suite's teacher."""
+        return (TEACHER,)
 
     def loss(self, batch: Batch) -> Tensor:
         """The two divergences from the teacher; adversarial images are forwarded first."""

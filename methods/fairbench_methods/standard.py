@@ -35,6 +35,7 @@ class Standard(Method):
   publisher = {Morgan Kaufmann},
   year = {1991}
 }""",
+        code_licence="none",
         family="baseline",
         notes="No attack in training. Like every method it is selected by robust accuracy, and as it has next to none, "
         "that can be an early epoch. The conference was in 1991, its proceedings are dated 1992.",

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import cross_entropy, kl_divergence
 from fairbench.method import Batch, Card, Method
-from fairbench_methods.boundary_attack import boundary_attack
+from fairbench_methods.trades_parts import boundary_attack, trades_losses
 
 
 @dataclass(kw_only=True)
@@ -40,10 +39,12 @@ class TRADES(Method):
         family="baseline",
     )
 
-    beta: float = hyperparameter(6.0, "beta, weight of the divergence (paper: 1 and 6; released script: 6)", at_least=0)
+    beta: float = hyperparameter(
+        6.0, "beta, weight of the divergence (paper: 1 and 6; released script: 6)", at_least=0, at_most=100
+    )
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean CE(z(x), y) + beta KL(p(x) || p(x'))."""
         attacked = boundary_attack(self.model, batch.images, batch.labels, threat=self.threat, generator=self.noise)
         clean, adversarial = self.model(batch.images), self.model(attacked.images)
-        return (cross_entropy(clean, batch.labels) + self.beta * kl_divergence(adversarial, clean)).mean()
+        return trades_losses(clean, adversarial, batch.labels, beta=self.beta).mean()

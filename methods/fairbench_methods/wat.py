@@ -6,14 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fairbench.attacks import pgd
+from fairbench.attacks import measured_logits
 from fairbench.class_means import ClassMeans
 from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import cross_entropy, kl_divergence
 from fairbench.method import Batch, Card, Method, Validation
-from fairbench_methods.boundary_attack import boundary_attack
-from fairbench_methods.measuring import measured_logits
 from fairbench_methods.rate_scaling import SCALINGS, scaled_rate
+from fairbench_methods.trades_parts import boundary_attack, trades_losses
 
 REFERENCE_EPOCHS = 100
 """Length of the released training, for `rate_scaling`."""
@@ -62,8 +60,10 @@ class WAT(Method):
     )
     validation = "batches"
 
-    beta: float = hyperparameter(6.0, "lambda, weight of the divergence (code: 6)", at_least=0)
-    rate: float = hyperparameter(0.1, "eta, rate of the player; 0 keeps all weights equal (code: 0.1)", at_least=0)
+    beta: float = hyperparameter(6.0, "lambda, weight of the divergence (code: 6)", at_least=0, at_most=100)
+    rate: float = hyperparameter(
+        0.1, "eta, rate of the player; 0 keeps all weights equal (code: 0.1)", at_least=0, at_most=10
+    )
     avg_scale: str = hyperparameter(
         "code",
         "weight of the average: C times its share of the player's distribution, like a class (code), or the share "
@@ -89,11 +89,7 @@ class WAT(Method):
         clean, adversarial = self.model(batch.images), self.model(attacked.images)
         weights = self.weights()
         weights = (weights[batch.labels] + weights[-1]).float()
-        return (weights * self.risks(clean, adversarial, batch.labels)).mean()
-
-    def risks(self, clean: Tensor, adversarial: Tensor, labels: Tensor) -> Tensor:
-        """TRADES' risk of every image, (batch,), from logits (batch, classes)."""
-        return cross_entropy(clean, labels) + self.beta * kl_divergence(adversarial, clean)
+        return (weights * trades_losses(clean, adversarial, batch.labels, beta=self.beta)).mean()
 
     def weights(self) -> Tensor:
         """Weights of the classes and, last, of the average, (classes + 1,) float64."""
@@ -111,19 +107,16 @@ class WAT(Method):
         risks = ClassMeans(self.classes, device=self.setup.device)
         for batch in validation.batches():
             clean = measured_logits(self.model, batch.images, threat=self.threat)
-            # TRADES' attack, written out because the constant side of its loss is needed once more below.
-            attacked = pgd(
+            attacked = boundary_attack(
                 self.model,
                 batch.images,
                 batch.labels,
                 threat=self.threat,
                 generator=self.setup.generator,
-                loss=kl_divergence,
                 target=clean,
-                start="gaussian",
             )
             adversarial = measured_logits(self.model, attacked.images, threat=self.threat)
-            risks.add(batch.labels, self.risks(clean, adversarial, batch.labels))
+            risks.add(batch.labels, trades_losses(clean, adversarial, batch.labels, beta=self.beta))
         average = risks.sums.sum() / risks.counts.sum().clamp_min(1)
         by_class = torch.where(risks.counts > 0, risks.mean(), average)
         return torch.cat([by_class, average[None]])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import nan
 
 import pytest
 import torch
@@ -162,6 +163,14 @@ def test_views_that_do_not_exist_and_strengths_that_have_no_effect_are_refused(g
         diverse_view("randaug", images(2), padding=1, flip=True, generator=generator(0))
     with pytest.raises(UserError, match="'idbh' has no strength to set; the only one that has: 'randaugment'"):
         diverse_view("idbh", images(2), padding=1, flip=True, generator=generator(0), strength=torch.ones(2))
+
+
+@pytest.mark.parametrize(("wrong", "found"), [(-1.0, "-1 to 1"), (2.0, "0.5 to 2"), (5.0, "0.5 to 5"), (nan, "nan")])
+def test_a_strength_out_of_range_is_refused(wrong: float, found: str, generator: Generators) -> None:
+    """Also where the table of magnitudes would have an entry for it."""
+    strength = torch.tensor([0.5, wrong, 1.0])
+    with pytest.raises(ValueError, match=rf"Strengths from {found}.* not allowed; allowed: \[0, 1\]"):
+        diverse_view("randaugment", images(3), padding=1, flip=True, generator=generator(0), strength=strength)
 
 
 def test_the_strength_of_randaugment_is_a_share_of_magnitude_eight(generator: Generators) -> None:

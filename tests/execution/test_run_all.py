@@ -125,7 +125,7 @@ from fairbench.losses import cross_entropy
 @dataclass(kw_only=True)
 class Diverges(Method):
     "Clean training that breaks in the second epoch."
-    card = Card(title="D", authors="A", venue="V", year=2026, link="https://example.org", bibtex="@misc{a}")
+    card = Card(title="D", authors="A", venue="V", year=2026, link="https://example.org", bibtex="@a", code_licence="")
     def loss(self, batch):
         value = cross_entropy(self.model(batch.images), batch.labels).mean()
         return value * (float("nan") if batch.progress > 0.5 else 1)
@@ -133,7 +133,7 @@ class Diverges(Method):
 @dataclass(kw_only=True)
 class Raises(Method):
     "Stumbles over its own feet."
-    card = Card(title="R", authors="A", venue="V", year=2026, link="https://example.org", bibtex="@misc{a}")
+    card = Card(title="R", authors="A", venue="V", year=2026, link="https://example.org", bibtex="@a", code_licence="")
     def loss(self, batch):
         return batch.nothing
 """
@@ -165,7 +165,7 @@ import os
 from dataclasses import dataclass
 from fairbench import Card, Method, Prerequisite
 from fairbench.losses import cross_entropy
-CARD = Card(title="D", authors="A", venue="V", year=2026, link="https://example.org", bibtex="@misc{a}")
+CARD = Card(title="D", authors="A", venue="V", year=2026, link="https://example.org", bibtex="@a", code_licence="")
 
 @dataclass(kw_only=True)
 class First(Method):

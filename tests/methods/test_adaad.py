@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fairbench.attacks import Ball
+from fairbench.attacks import Ball, measured_logits
 from fairbench.losses import kl_divergence
 from fairbench.passes import PassCounter
+from fairbench.suite import Recipe
 from fairbench_methods.adaad import AdaAD, SideBySide, disagreement, disagreement_attack
 from fairbench_methods.distillation import soft_label_attack
-from fairbench_methods.measuring import measured_logits
 
 Call = Callable[..., Any]
 
@@ -158,6 +158,10 @@ class TestLoss:
         assert own > 1e-3
         expected = distilled + own if second_stage else distilled
         assert loss.item() == pytest.approx(expected.item(), abs=2e-4)
+
+    def test_a_short_training_has_a_second_stage(self, prepare: Call) -> None:
+        recipe = Recipe(epochs=1, schedule="one-cycle")
+        assert prepare(AdaAD(variant="adaiad"), recipe=recipe)._introspective
 
     def test_the_students_own_clean_prediction_is_not_detached(self, prepare: Call, make_batch: Call) -> None:
         """AdaIAD's second stage sends a gradient through the clean forward, its first does not."""

@@ -24,7 +24,9 @@ Call = Callable[..., Any]
 class Assembled(Method):
     """A base put together from its two halves, as wrappers do it."""
 
-    card = Card(title="-", authors="-", venue="-", year=2026, link="https://example.org", bibtex="@misc{-}")
+    card = Card(
+        title="-", authors="-", venue="-", year=2026, link="https://example.org", bibtex="@misc{-}", code_licence="none"
+    )
 
     base: str = hyperparameter("pgd-at", "which base", choices=BASES)
     weight: float = hyperparameter(6.0, "beta or lambda")

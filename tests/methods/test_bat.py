@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fairbench.attacks import Attacked, pgd
+from fairbench.passes import PassCounter
+from fairbench_methods import bat as bat_module
 from fairbench_methods.bat import BAT
-from fairbench_methods.boundary_attack import boundary_attack
 from fairbench_methods.trades import TRADES
+from fairbench_methods.trades_parts import boundary_attack
 
 Call = Callable[..., Any]
 PAPER: dict[str, Any] = {}
@@ -123,6 +126,27 @@ class TestBoundaryPoints:
         if options is PAPER:
             assert (net(before)[broken].argmax(dim=1) == labels[broken]).all()
             assert ((after - before).abs()[broken] <= 2 / 255 + 1e-6).all()
+
+
+@pytest.mark.parametrize("options", [PAPER, CODE], ids=["paper", "code"])
+def test_cost_is_that_of_the_steps_taken(
+    options: dict[str, Any], prepare: Call, make_batch: Call, step: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1 + 2 (s + q) + 9 units per image: s updates and q stops, which have had their pass, of one or two attacks."""
+    attacks: list[Attacked] = []
+
+    def spy(*args: Any, **settings: Any) -> Attacked:
+        attacks.append(pgd(*args, **settings))
+        return attacks[-1]
+
+    monkeypatch.setattr(bat_module, "pgd", spy)
+    method, batch = prepare(BAT(**options)), make_batch(32)
+    with PassCounter(method.model) as counter:
+        step(method, batch)
+    assert len(attacks) == (1 if not options else 2)
+    passes = sum(int(found.updates.sum() + (found.updates < method.threat.steps).sum()) for found in attacks)
+    assert counter.passes.units == 32 * 10 + 2 * passes
+    assert 0 < passes < len(attacks) * 32 * 10
 
 
 def test_three_training_forwards_in_the_released_order(prepare: Call, make_batch: Call) -> None:

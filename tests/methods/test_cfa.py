@@ -18,19 +18,20 @@ from fairbench.attacks import Ball
 from fairbench.averaging import WeightAverage
 from fairbench.data.loading import load_dataset
 from fairbench.losses import cross_entropy, kl_divergence
-from fairbench.method import Batch, Method, Validation
+from fairbench.method import Batch, Method, Setup, Validation
 from fairbench.passes import PGD_AT_UNITS, PassCounter
 from fairbench.plan import make_plan
-from fairbench.suite import Recipe
+from fairbench.suite import Recipe, Threat
 from fairbench.training import train as real_training
 from fairbench_methods import cfa as cfa_module
-from fairbench_methods.boundary_attack import boundary_attack
+from fairbench_methods import trades_parts
 from fairbench_methods.cfa import CFAAT, CFATRADES
 from fairbench_methods.class_calibration import ClassCalibration
 from fairbench_methods.fawa import worst_class_accuracy
 from fairbench_methods.pgd_at import PGDAT
 from fairbench_methods.rate_scaling import scaled_decay
 from fairbench_methods.trades import TRADES
+from fairbench_methods.trades_parts import boundary_attack
 
 Call = Callable[..., Any]
 LATE = 50
@@ -47,6 +48,24 @@ def split(*batches: Batch) -> Validation:
     return Validation(statistics=None, batches=lambda: iter(batches))
 
 
+def memory_of(classes: int, *, epoch: int = LATE) -> ClassCalibration:
+    """Of a method in an epoch of 100."""
+    setup = Setup(
+        model=nn.Identity(),
+        threat=Threat(epsilon=8 / 255, step=2 / 255, steps=10),
+        recipe=Recipe(epochs=100, schedule="one-cycle"),
+        classes=classes,
+        class_counts=torch.ones(classes),
+        noise=torch.Generator(),
+        generator=torch.Generator(),
+        prerequisites={},
+        device=torch.device("cpu"),
+    )
+    memory = ClassCalibration(setup, calibration_frac=0.05)
+    memory.begin_epoch(epoch)
+    return memory
+
+
 def calibrated(method: Any, *accuracies: float) -> Any:
     """The method with given t_c."""
     method.classwise.accuracy.copy_(doubles(*accuracies))
@@ -61,13 +80,13 @@ class TestCalibration:
         trades = calibrated(prepare(CFATRADES(beta=6.0, lambda2=0.5), epoch=LATE), *[0.3] * 10)
         torch.testing.assert_close(trades.betas(), torch.full((10,), 4.8, dtype=torch.float64))
         for natural, boundary, weight in ((1.0, 0.0, 0.172414), (0.0, 1.0, 0.827586)):
-            monkeypatch.setattr(cfa_module, "cross_entropy", lambda z, _y, v=natural: z.sum(dim=1) * 0 + v)
-            monkeypatch.setattr(cfa_module, "kl_divergence", lambda z, _r, v=boundary: z.sum(dim=1) * 0 + v)
+            monkeypatch.setattr(trades_parts, "cross_entropy", lambda z, _y, v=natural: z.sum(dim=1) * 0 + v)
+            monkeypatch.setattr(trades_parts, "kl_divergence", lambda z, _r, v=boundary: z.sum(dim=1) * 0 + v)
             assert trades.loss(make_batch()).item() == pytest.approx(weight, abs=1e-6)
 
     def test_it_is_the_share_of_each_class_over_its_own_count(self) -> None:
         """The released code divides by N / C, which halves a rare class."""
-        memory = ClassCalibration(3)
+        memory = memory_of(3)
         memory.add(torch.tensor([0, 0, 0, 0, 1]), torch.eye(3)[[0, 0, 0, 2, 1]])
         memory.add(torch.tensor([1, 1]), torch.eye(3)[[0, 2]])
         assert memory.accuracy.tolist() == [0, 0, 0]  # of the previous epoch, there was none
@@ -75,7 +94,7 @@ class TestCalibration:
         torch.testing.assert_close(memory.accuracy, doubles(3 / 4, 1 / 3, 0))
 
     def test_an_absent_class_keeps_what_it_had_and_epochs_do_not_mix(self) -> None:
-        memory = ClassCalibration(2)
+        memory = memory_of(2)
         memory.add(torch.tensor([0, 1]), torch.eye(2))
         memory.end_epoch()
         memory.add(torch.tensor([0, 0]), torch.eye(2))
@@ -84,11 +103,14 @@ class TestCalibration:
 
     @given(st.lists(st.floats(0, 1), min_size=2, max_size=10), st.floats(0, 2))
     def test_factors_stay_within_one_of_lambda(self, accuracies: list[float], offset: float) -> None:
-        memory = ClassCalibration(len(accuracies))
+        memory = memory_of(len(accuracies))
         memory.accuracy.copy_(doubles(*accuracies))
         factors = memory.factors(offset, active=True)
         assert ((factors >= offset) & (factors <= offset + 1 + 1e-12)).all()
-        assert memory.factors(offset, active=False).tolist() == [1.0] * len(accuracies)
+        ones = [1.0] * len(accuracies)
+        assert memory.factors(offset, active=False).tolist() == ones
+        memory.begin_epoch(4)
+        assert memory.factors(offset, active=True).tolist() == ones
 
     @both
     def test_it_counts_the_train_mode_forward_on_attacked_images(
@@ -154,14 +176,14 @@ class TestCalibration:
 
     @both
     @pytest.mark.parametrize(
-        ("epochs", "fraction", "first"), [(200, 0.05, 10), (30, 0.05, 2), (5, 0.05, 1), (200, 0.005, 1)]
+        ("epochs", "fraction", "first"), [(200, 0.05, 10), (30, 0.05, 2), (5, 0.05, 1), (200, 0.005, 1), (10, 1.0, 9)]
     )
     def test_an_epoch_is_measured_before_classes_differ(
         self, cls: Any, epochs: int, fraction: float, first: int, prepare: Call
     ) -> None:
-        """Also where five percent of a short training are no epoch."""
+        """Also where five percent of a short training are no epoch; and one epoch is left in which they differ."""
         recipe = Recipe(epochs=epochs, schedule="one-cycle")
-        method = calibrated(prepare(cls(calibration_start=fraction), recipe=recipe), *[0.9] * 10)
+        method = calibrated(prepare(cls(calibration_frac=fraction), recipe=recipe), *[0.9] * 10)
         for epoch in range(first):
             method.begin_epoch(epoch, split())
             assert method.radii().tolist() == [8 / 255] * 10
@@ -295,7 +317,7 @@ class TestGate:
 
     @both
     def test_the_suite_s_average_has_no_gate(self, cls: Any, prepare: Call, make_batch: Call) -> None:
-        method = prepare(cls(averaging="suite", gate=1.0))
+        method = prepare(cls(averaging="suite"))
         with PassCounter(method.model) as counter:
             assert method.admits(split(make_batch()))
         assert counter.passes.units == 0

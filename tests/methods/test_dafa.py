@@ -17,9 +17,9 @@ from fairbench.method import Method, Validation
 from fairbench.passes import PassCounter
 from fairbench.suite import Recipe
 from fairbench_methods import dafa as dafa_module
-from fairbench_methods.boundary_attack import boundary_attack
 from fairbench_methods.dafa import DAFA, DAFAAT, FLOOR, exchanged_weights
 from fairbench_methods.trades import TRADES
+from fairbench_methods.trades_parts import boundary_attack
 
 Call = Callable[..., Any]
 WARM = 63
@@ -146,13 +146,13 @@ class TestIdentities:
 
 class TestWarmUp:
     @pytest.mark.parametrize(
-        ("epochs", "warmup", "expected"),
+        ("epochs", "warm_up_frac", "expected"),
         [(110, 0.636, 70), (40, 0.636, 25), (3, 0.636, 2), (2, 0.636, 1), (1, 0.636, 1), (10, 0.0, 1), (10, 1.0, 9)],
     )
     @both
-    def test_its_length(self, prepare: Call, cls: type[Any], epochs: int, warmup: float, expected: int) -> None:
+    def test_its_length(self, prepare: Call, cls: type[Any], epochs: int, warm_up_frac: float, expected: int) -> None:
         """At least one epoch, since predictions are needed; never all of several."""
-        method = prepare(cls(warmup=warmup), recipe=Recipe(epochs=epochs), classes=2)
+        method = prepare(cls(warm_up_frac=warm_up_frac), recipe=Recipe(epochs=epochs), classes=2)
         measured = []
         for epoch in range(epochs):
             enter(method, epoch)
@@ -293,6 +293,42 @@ class TestAfterwards:
         losses = cross_entropy(logits[-1], batch.labels)
         expected = (0.4 * losses[:4].sum() + losses[4] + 1.6 * losses[5:].sum()) / 7
         assert loss.item() == pytest.approx(expected.item())
+
+
+class TestAsReleased:
+    """The released attack on adversarial training, for ablation."""
+
+    def test_it_steps_twice_along_one_gradient_and_never_leaves_the_plain_ball(
+        self, prepare: Call, make_batch: Call, make_net: Call
+    ) -> None:
+        method, batch = prepare(DAFAAT(as_released=True), epoch=WARM + 1), make_batch(24)
+        method.exchange.weights[::2] = 1.5
+        seen: list[Tensor] = []
+        method.model.register_forward_pre_hook(lambda _net, inputs: seen.append(inputs[0].detach()))
+        method.loss(batch)
+        first, second, attacked = seen[0], seen[1], seen[-1]
+        net = make_net().eval().requires_grad_(False)
+        point = first.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(cross_entropy(net(point), batch.labels).sum(), point)
+        weights = method.exchange.weights[batch.labels].float()
+        epsilon, step = method.threat.epsilon, method.threat.step
+        own, plain = Ball("Linf", batch.images, epsilon * weights), Ball("Linf", batch.images, epsilon)
+        everyone = torch.arange(24)
+        once = own.project(first + step * weights.view(-1, 1, 1, 1) * gradient.sign(), everyone)
+        torch.testing.assert_close(second, plain.project(once + step * gradient.sign(), everyone), rtol=0, atol=1e-6)
+        assert plain.contains(attacked).all()
+
+    def test_the_warm_up_is_the_papers(self, prepare: Call, same_training: Call) -> None:
+        assert same_training(*(prepare(DAFAAT(as_released=value), epoch=WARM) for value in (False, True)))
+        assert not same_training(*(prepare(DAFAAT(as_released=value), epoch=WARM + 1) for value in (False, True)))
+
+    def test_without_strength_the_default_is_adversarial_training_from_a_gaussian_start(
+        self, prepare: Call, make_batch: Call, make_net: Call
+    ) -> None:
+        method, batch, net = prepare(DAFAAT(strength=0), epoch=WARM + 1), make_batch(), make_net().train()
+        noise = torch.Generator().set_state(method.noise.get_state())
+        attacked = pgd(net, batch.images, batch.labels, threat=method.threat, generator=noise, start="gaussian")
+        assert torch.equal(method.loss(batch), cross_entropy(net(attacked.images), batch.labels).mean())
 
 
 @pytest.mark.parametrize(("cls", "units"), [(DAFA, 27), (DAFAAT, 23)])

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from fairbench import methods
 from fairbench.losses import kl_divergence
-from fairbench_methods.distillation import tempered_loss
+from fairbench_methods.distillation import NEEDS_TEACHER, TEACHER, tempered_loss
 
 
 class TestTemperedLoss:
@@ -35,3 +36,12 @@ class TestTemperedLoss:
         loss = tempered_loss(student, teacher, temperature=30.0)
         assert loss.dtype == torch.float32
         torch.testing.assert_close(loss, tempered_loss(student.float(), teacher.float(), temperature=30.0))
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_whoever_needs_a_teacher_says_so(name: str) -> None:
+    """And that its loss is ten times smaller than others', as it is in all of them."""
+    method = methods.create(name, {})
+    needed = TEACHER in method.prerequisites()
+    assert method.card.notes.startswith(NEEDS_TEACHER) == needed
+    assert ("1/10" in method.card.notes) == needed

@@ -1,7 +1,8 @@
 """What holds for every registered method, whoever wrote it."""
 
+import math
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import Field, fields, replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fairbench import methods
+from fairbench.errors import UserError
 from fairbench.method import Method
 
 Call = Callable[..., Any]
@@ -129,10 +131,12 @@ def test_it_resumes_where_it_was(name: str, prepare: Call, make_batch: Call, ste
     for seed in range(3):
         step(method, make_batch(16, seed=seed))
     method.end_epoch(LATE)
-    state = {key: value.clone() for key, value in method.state_dict().items()}
-    assert all(isinstance(value, Tensor) for value in state.values())
+    # Moved, because after so few steps some states still are what they were at the start.
+    state = {key: value + 0.1 * value.is_floating_point() for key, value in method.state_dict().items()}
+    method.load_state_dict({key: value.clone() for key, value in state.items()})
 
     resumed = prepare(methods.create(name, {}), epoch=LATE)
+    assert not any(torch.equal(value, state[key]) for key, value in resumed.state_dict().items())
     resumed.model.load_state_dict(method.model.state_dict())
     resumed.load_state_dict(state)
     resumed.setup.noise.set_state(method.noise.get_state())
@@ -172,6 +176,66 @@ def test_every_choice_trains(name: str, prepare: Call, make_batch: Call, step: C
             loss = step(method, make_batch(16))
             assert loss is not None, (field.name, value)
             assert loss.isfinite(), (field.name, value)
+
+
+@each_method
+def test_no_number_may_be_infinite_by_accident(name: str) -> None:
+    """It would be NaN in the first loss; GAIRAT's shift is the one that means something."""
+    cls = methods.load(name)
+    for field in (f for f in fields(cls) if f.init and isinstance(f.default, float)):
+        assert field.metadata["at_least"] is not None, field.name
+        if (name, field.name) == ("gairat", "shift"):
+            continue
+        assert field.metadata["at_most"] is not None, field.name
+        for value in (math.inf, -math.inf, math.nan):
+            with pytest.raises(UserError, match=f"{field.name}={value}"):
+                cls(**{field.name: value})
+
+
+WRONG_ELSEWHERE = {("fairat", name) for name in ("copies", "strength_by_hardness", "attack_start")}
+"""Not idle but out of place: an image has one place, other views have no strength, TRADES' start is Gaussian anyway."""
+
+
+def another_value(field: Field[Any]) -> Any:
+    """One that is allowed and is not the default."""
+    default, rules = field.default, field.metadata
+    if isinstance(default, bool):
+        return not default
+    if rules["choices"]:
+        return next(choice for choice in rules["choices"] if choice != default)
+    bound = rules["at_most"] if rules["at_most"] not in (None, default) else rules["at_least"]
+    return type(default)((default + bound) / 2) if isinstance(default, float) else bound
+
+
+def without_effect() -> list[tuple[str, str, str, Any]]:
+    """(method, hyper-parameter, the other one, its value) of what is refused."""
+    found = []
+    for name in methods.names():
+        known = {field.name: field for field in fields(methods.load(name)) if field.init}
+        for field in (f for f in known.values() if f.metadata["only_with"]):
+            other, *effective = field.metadata["only_with"]
+            values = known[other].metadata["choices"] or (another_value(known[other]), known[other].default)
+            assert set(effective) < set(values), (name, field.name)
+            if (name, field.name) not in WRONG_ELSEWHERE:
+                found += [(name, field.name, other, value) for value in values if value not in effective]
+    return found
+
+
+@pytest.mark.parametrize(("name", "option", "other", "value"), without_effect())
+def test_what_is_refused_has_no_effect(
+    name: str, option: str, other: str, value: Any, *, prepare: Call, same_training: Call
+) -> None:
+    """Past the check, the changed value trains the same, bit for bit."""
+    cls = methods.load(name)
+    changed = another_value(cls.__dataclass_fields__[option])
+    with pytest.raises(UserError, match=f"{option}={changed!r} has no effect with {other}={value!r}"):
+        cls(**{option: changed, other: value})
+    twins = [cls(**{other: value}) for _ in range(2)]
+    setattr(twins[1], option, changed)
+    for epoch in (0, LATE):
+        pair = [prepare(twin, epoch=epoch) for twin in twins]
+        assert pair[0].setup.recipe == pair[1].setup.recipe
+        assert same_training(*pair)
 
 
 @each_method

@@ -14,10 +14,10 @@ from fairbench.passes import PassCounter
 from fairbench_methods import faal as faal_module
 from fairbench_methods.awp import ATAWP, TRADESAWP
 from fairbench_methods.base_loss import BaseLoss
-from fairbench_methods.boundary_attack import boundary_attack
 from fairbench_methods.faal import FAAL
 from fairbench_methods.pgd_at import PGDAT
 from fairbench_methods.trades import TRADES
+from fairbench_methods.trades_parts import boundary_attack
 from fairbench_methods.weight_perturbation import adversarial_moves
 from fairbench_methods.worst_mixture import worst_mixture
 
@@ -50,12 +50,12 @@ class TestIdentities:
     ) -> None:
         """I25, whichever classes are present: parameters, batch norm and noise."""
         recipe = replace(load_suite("cifar10").recipe, epochs=2)
-        ours, theirs = prepare(FAAL(base=base, radius=0.0, score=score)), prepare(same, recipe=recipe)
+        ours, theirs = prepare(FAAL(base=base, kl_radius=0.0, score=score)), prepare(same, recipe=recipe)
         assert same_training(ours, theirs)
         assert not same_training(prepare(FAAL(base=base, score=score)), prepare(same, recipe=recipe))
 
     def test_radius_zero_is_mart_on_the_attack_of_trades(self, prepare: Call, make_batch: Call) -> None:
-        ours, base = (prepare(FAAL(base="mart", radius=0.0)) for _ in range(2))
+        ours, base = (prepare(FAAL(base="mart", kl_radius=0.0)) for _ in range(2))
         batch = make_batch()
         attacked = boundary_attack(base.model, batch.images, batch.labels, threat=base.threat, generator=base.noise)
         mart = BaseLoss(name="mart", weight=6.0)
@@ -67,7 +67,7 @@ class TestIdentities:
 class TestWeights:
     def test_by_hand(self, prepare: Call) -> None:
         """Margins of the attacked prediction, summed by class, and C q_y for the three classes that are present."""
-        method = prepare(FAAL(radius=0.1), classes=4)
+        method = prepare(FAAL(kl_radius=0.1), classes=4)
         logits = logits_of((0.2, 0.7, 0.05, 0.05), (0.6, 0.2, 0.1, 0.1), (0.1, 0.1, 0.7, 0.1), (0.5, 0.4, 0.05, 0.05))
         labels = torch.tensor([0, 0, 2, 1])
         mixture = worst_mixture(doubles(0.5 - 0.4, 0.1, -0.6), radius=0.1)
@@ -119,7 +119,7 @@ class TestWeights:
 
     def test_history(self, prepare: Call, make_batch: Call) -> None:
         """Mean weight of a class's images and in how many batches it was; one epoch knows nothing of another."""
-        method = prepare(FAAL(radius=0.0), classes=3)
+        method = prepare(FAAL(kl_radius=0.0), classes=3)
         for labels in ([0, 0, 1], [0], [0, 0, 0], [0, 1]):
             method.loss(make_batch(len(labels), classes=3, labels=labels))
         assert method.end_epoch(0) == {"weight": [1.0, 1.0, 0.0], "presence": [1.0, 0.5, 0.0]}
@@ -144,7 +144,7 @@ class TestPerturbation:
         step(prepare(FAAL(base=unmoved)), batch)
         assert moves == []
         for radius in (0.0, 0.5):
-            method = prepare(FAAL(base=base, radius=radius))
+            method = prepare(FAAL(base=base, kl_radius=radius))
             lengths = {name: p.detach().norm() for name, p in method.model.named_parameters()}
             step(method, batch)
             for name, move in moves[-1].items():
@@ -178,7 +178,7 @@ class TestStage:
         recipe = replace(load_suite("cifar10").recipe, epochs=200)
         assert FAAL(finetune_frac=0.1).recipe(recipe).epochs == 20
 
-    @pytest.mark.parametrize("hot_start", ["pgd-at", "trades", "mart", "at-awp"])
+    @pytest.mark.parametrize("hot_start", ["pgd-at", "trades", "mart", "at-awp", "trades-awp"])
     def test_it_fine_tunes_another_run(self, hot_start: str) -> None:
         (need,) = FAAL(hot_start=hot_start, base="trades").prerequisites()
         assert (need.role, need.method) == ("hot start", hot_start)

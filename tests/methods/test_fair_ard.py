@@ -102,10 +102,21 @@ class TestWeights:
 
 
 class TestIdentities:
-    @pytest.mark.parametrize("options", [{}, {"soft_share": 0.4, "temperature": 4.0}, {"attack_bn": "train"}], ids=str)
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"soft_share": 0.4, "temperature": 4.0},
+            {"attack_bn": "train"},
+            {"clean_forward": True},
+            {"lr_bug": True},
+        ],
+        ids=str,
+    )
     def test_power_zero_is_ard_bit_for_bit(self, prepare: Call, same_training: Call, options: dict[str, Any]) -> None:
         """I18, before and after weights were computed."""
         fair, base = prepare(FairARD(power=0.0, **options)), prepare(ARD(**options))
+        assert fair.setup.recipe == base.setup.recipe
         assert same_training(fair, base)
         fair.end_epoch(0)
         assert same_training(fair, base)

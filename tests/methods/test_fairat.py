@@ -158,7 +158,7 @@ class TestSelection:
         assert torch.equal(rows, hard) == (selection == "hardest")
 
     def test_a_threshold_may_choose_nothing(self, prepare: Call, same_training: Call) -> None:
-        assert same_training(prepare(FairAT(hard_rule="threshold", threshold=1e6)), prepare(PGDAT()))
+        assert same_training(prepare(FairAT(hard_rule="threshold", threshold=100)), prepare(PGDAT()))
 
     def test_random_choice_is_reproducible_and_covers_everything(self, prepare: Call, make_batch: Call) -> None:
         batch = make_batch()
@@ -417,14 +417,17 @@ class TestHistory:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"hard_rule": "above-mean", "hard_frac": 0.3}, "hard_frac=0.3 has no effect with hard_rule='above-mean'"),
+        (
+            {"hard_rule": "above-mean", "hard_frac": 0.3},
+            "hard_frac=0.3 has no effect with hard_rule='above-mean'; set hard_rule to 'fraction', or",
+        ),
         ({"threshold": 2.0}, "threshold=2.0 has no effect with hard_rule='fraction'"),
-        ({"copies": 2}, "copies=2 has no effect with mode='replace'; set mode='append'"),
+        ({"copies": 2}, "copies=2 has no effect with mode='replace'; set mode to 'append', or copies to 1"),
         ({"beta": 3}, "beta=3.0 has no effect with base='pgd-at'"),
         ({"base": "trades", "attack_start": "gaussian"}, "attack_start='gaussian' has no effect with base='trades'"),
         (
             {"view": "idbh", "strength_by_hardness": True},
-            "strength_by_hardness=True has no effect with view='idbh'; set view='randaugment', or leave",
+            "strength_by_hardness=True has no effect with view='idbh'; set view to 'randaugment', or",
         ),
     ],
 )

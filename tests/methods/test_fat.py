@@ -221,6 +221,23 @@ class TestSchedule:
                 assert [epoch for epoch in range(1, epochs) if taus[epoch] == taus[epoch - 1] + 1] == rises
                 assert (taus[0], taus[-1]) == (0, len(rises))
 
+    @pytest.mark.parametrize(
+        ("base", "epochs", "expected"),
+        [
+            ("pgd-at", 3, [0, 1, 2]),
+            ("pgd-at", 2, [0, 2]),
+            ("pgd-at", 1, [2]),
+            ("mart", 5, [0, 1, 2, 3, 4]),
+            ("mart", 4, [0, 1, 2, 4]),
+        ],
+    )
+    def test_a_short_training_ends_with_the_last_tau(
+        self, prepare: Call, base: str, epochs: int, expected: list[int]
+    ) -> None:
+        recipe = replace(prepare(PGDAT()).setup.recipe, epochs=epochs)
+        taus = [prepare(FAT(base=base), recipe=recipe, epoch=epoch).end_epoch(epoch)["tau"] for epoch in range(epochs)]
+        assert taus == expected
+
     def test_later_the_attack_goes_further(self, prepare: Call, make_batch: Call) -> None:
         """The scheduled tau is the one that the attack uses."""
         scheduled, constant = (prepare(FAT(tau=tau), epoch=75) for tau in (-1, 2))

@@ -228,15 +228,15 @@ def test_cost_is_what_is_left_to_do(
     assert passes.units == 20 * (2 * m + 1) + hard * (2 * (10 - m) + 3 + extra)
 
 
-def test_the_start_is_a_fraction_of_the_training(prepare: Call) -> None:
-    """Epoch 50 of 120 counted from 1, that is epoch index 49."""
-    recipe = replace(prepare(PGDAT()).setup.recipe, epochs=120)
-    ham = prepare(HAM(), recipe=recipe)
+@pytest.mark.parametrize(("fraction", "epochs", "first"), [(0.41, 120, 49), (1.0, 10, 9), (0.41, 1, 0)])
+def test_the_start_is_a_fraction_of_the_training(prepare: Call, fraction: float, epochs: int, first: int) -> None:
+    """Epoch 50 of 120 counted from 1, that is epoch index 49; the last epoch at the latest."""
+    recipe = replace(prepare(PGDAT()).setup.recipe, epochs=epochs)
+    ham = prepare(HAM(start_frac=fraction), recipe=recipe)
     nothing = Validation(statistics=None, batches=lambda: iter(()))
     mining = []
-    for epoch in range(120):
+    for epoch in range(epochs):
         ham.begin_epoch(epoch, nothing)
         mining.append(ham._mining)
-    assert mining.index(True) == 49
-    assert all(mining[49:])
+    assert mining == [False] * first + [True] * (epochs - first)
     assert ham.end_epoch(0) == {}

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from fairbench.attacks import measured_logits
 from fairbench.losses import kl_divergence
 from fairbench.passes import PassCounter
 from fairbench_methods.absld import ABSLD
-from fairbench_methods.measuring import measured_logits
 from fairbench_methods.rslad import RSLAD
 
 Call = Callable[..., Any]

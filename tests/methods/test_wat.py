@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fairbench import load_suite
-from fairbench.attacks import Ball, pgd
+from fairbench.attacks import Ball, measured_logits, pgd
 from fairbench.class_means import ClassMeans
 from fairbench.losses import cross_entropy, kl_divergence
 from fairbench.method import Batch, Method, Validation
 from fairbench.passes import PGD_AT_UNITS, PassCounter
-from fairbench_methods import wat as wat_module
-from fairbench_methods.boundary_attack import boundary_attack
-from fairbench_methods.measuring import measured_logits
+from fairbench_methods import trades_parts
 from fairbench_methods.trades import TRADES
+from fairbench_methods.trades_parts import boundary_attack
 from fairbench_methods.wat import WAT, hedge_weights
 
 Call = Callable[..., Any]
@@ -169,7 +168,7 @@ class TestRound:
             assert Ball("Linf", images, 8 / 255).contains(found.images).all()
             return found
 
-        monkeypatch.setattr(wat_module, "pgd", spy)
+        monkeypatch.setattr(trades_parts, "pgd", spy)
         method = prepare(WAT(), classes=3)
         batches = [make_batch(5, labels=[0, 0, 0, 0, 1]), make_batch(2, labels=[2, 1], seed=1)]
         costs = method.validation_costs(split(*batches))

@@ -52,13 +52,16 @@ def diverse_view(
         strength: share of the magnitude for each image, (batch,) in [0, 1]; RandAugment only.
 
     Raises:
-        UserError: for an unknown name, or a strength where there is none to set.
+        UserError: for an unknown name, or a strength where there is none to set, or out of range.
     """
     if name not in VIEWS:
         raise unknown("view", name, VIEWS)
     if strength is not None:
         if name != "randaugment":
             raise UserError(f"The view {name!r} has no strength to set; the only one that has: 'randaugment'.")
+        if not bool(((strength >= 0) & (strength <= 1)).all()):
+            low, high = strength.aminmax()
+            raise UserError(f"Strengths from {low:g} to {high:g} are not allowed; allowed: [0, 1].")
         images = randaugment(images, magnitude=(MAGNITUDE * strength).round().long(), generator=generator)
     elif name in _INSTEAD_OF_THE_CROP:
         return _INSTEAD_OF_THE_CROP[name](images, flip=flip, generator=generator)

@@ -1,17 +1,17 @@
-"""TRADES' attack, shared by every method built on it (BAT, FRL, WAT, CFA, DAFA and the wrappers of `base_loss`).
+"""The two halves of TRADES, shared by every method built on it (FRL, WAT, CFA, DAFA and the wrappers of `base_loss`).
 
 Zhang et al., ICML 2019, equation 5, with the inner maximisation of the released code:
 
     x' = argmax KL( p(x) || p(x') ),    p(x) a constant of the attack, computed once
+    loss = CE(z(x), y) + beta KL( p(x) || p(x') ),    p(x) no constant
 """
 
 import torch
 from torch import Tensor, nn
 
-from fairbench.attacks import Attacked, pgd
-from fairbench.losses import kl_divergence
+from fairbench.attacks import Attacked, measured_logits, pgd
+from fairbench.losses import cross_entropy, kl_divergence
 from fairbench.suite import Threat
-from fairbench_methods.measuring import measured_logits
 
 
 def boundary_attack(
@@ -21,6 +21,7 @@ def boundary_attack(
     *,
     threat: Threat,
     generator: torch.Generator,
+    target: Tensor | None = None,
     radius: Tensor | None = None,
     step: Tensor | None = None,
     tau: int | None = None,
@@ -35,6 +36,7 @@ def boundary_attack(
         labels: (batch,); the attack's loss does not use them, `tau` and the counts of the result do.
         threat: norm, radius, step and number of steps.
         generator: of the noise.
+        target: the clean logits, (batch, classes), where they were measured already.
         radius: one per image, (batch,), in place of the threat's.
         step: one per image, (batch,), in place of the threat's.
         tau: stop an image once it was misclassified at more than `tau` iterates (FAT).
@@ -46,9 +48,21 @@ def boundary_attack(
         threat=threat,
         generator=generator,
         loss=kl_divergence,
-        target=measured_logits(model, images, threat=threat),
+        target=measured_logits(model, images, threat=threat) if target is None else target,
         start="gaussian",
         radius=radius,
         step=step,
         tau=tau,
     )
+
+
+def trades_losses(clean: Tensor, adversarial: Tensor, labels: Tensor, *, beta: float | Tensor) -> Tensor:
+    """TRADES' loss per image, (batch,), with gradient through both predictions.
+
+    Args:
+        clean: logits of the clean images, (batch, classes).
+        adversarial: logits of the attacked images, same shape.
+        labels: (batch,).
+        beta: weight of the divergence, of all images or of each, (batch,).
+    """
+    return cross_entropy(clean, labels) + beta * kl_divergence(adversarial, clean)
