@@ -39,7 +39,7 @@ def test_the_key_of_a_run_is_pinned() -> None:
             "engine": "fairbench",
         },
     }  # fmt: skip
-    assert run.key == "830bb6398d8b3f2f"
+    assert run.key == "8bf4502f96496a44"
 
 
 def test_prerequisites_come_first_and_once() -> None:

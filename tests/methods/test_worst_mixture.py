@@ -113,7 +113,7 @@ def test_a_general_solver_finds_the_same(classes: int, radius: float, seed: int)
     found = minimize(
         lambda x: -softmax(x) @ scores.numpy(), x0=np.zeros(classes), constraints=[ball], method="SLSQP", tol=1e-12
     )
-    assert found.success, found.message
+    # Whether it reports success depends on its version: at this tolerance the last line search may find nothing better.
     mixture = worst_mixture(scores, radius=radius)
     assert -found.fun == pytest.approx(float(mixture @ scores), abs=1e-8)
     torch.testing.assert_close(mixture, torch.from_numpy(softmax(found.x)), rtol=0, atol=1e-5)
