@@ -448,24 +448,6 @@ def test_a_hot_start_gives_the_first_weights(
     assert warm.history[0]["loss"] < cold.history[0]["loss"]
 
 
-@pytest.mark.parametrize(("name", "units"), [("pgd-at", 1.0), ("trades", 27 / 23)])
-def test_cost_is_counted_in_units_of_pgd_10(
-    name: str,
-    units: float,
-    short_suite: Suite,
-    plan_one: Callable[..., Run],
-    train_one: Callable[..., Trained],
-    tmp_path: Path,
-) -> None:
-    """The table of the methods specification, exactly; what selection costs is not the method's."""
-    suite = replace(
-        short_suite,
-        threat=replace(short_suite.threat, steps=10),
-        recipe=replace(short_suite.recipe, epochs=1),
-    )
-    assert train_one(plan_one(name, suite=suite), tmp_path).cost == pytest.approx(units, rel=1e-12)
-
-
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half a zip"])
 def test_a_state_that_is_none_is_refused(
     content: bytes, plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
