@@ -27,7 +27,6 @@ def doubled_step_attack(
     """
     own, plain = Ball(threat.norm, images, threat.epsilon * weights), Ball(threat.norm, images, threat.epsilon)
     own_step = (threat.step * weights).to(images.dtype).view(-1, 1, 1, 1)
-    rows = torch.arange(len(images), device=images.device)
     points = images + 0.001 * torch.empty_like(images).normal_(generator=generator)
     precision = torch.autocast(images.device.type, torch.bfloat16, enabled=threat.attack_precision == "bf16")
     with frozen(model), torch.enable_grad(), precision:
@@ -35,6 +34,6 @@ def doubled_step_attack(
             points = points.detach().requires_grad_(True)
             (gradient,) = torch.autograd.grad(cross_entropy(model(points), labels).sum(), points)
             ascent = gradient.sign()
-            points = own.project(points.detach() + own_step * ascent, rows)
-            points = plain.project(points + threat.step * ascent, rows)
+            points = own.project(points.detach() + own_step * ascent)
+            points = plain.project(points + threat.step * ascent)
     return points

@@ -26,9 +26,9 @@ class Ball:
             self._low = (centre - self.radius).clamp(0, 1)
             self._high = (centre + self.radius).clamp(0, 1)
 
-    def project(self, points: Tensor, rows: Tensor) -> Tensor:
-        """The points nearest to the ball, then to [0, 1]; `rows` says to which images they belong."""
-        whole = len(rows) == len(self.centre)
+    def project(self, points: Tensor, rows: Tensor | None = None) -> Tensor:
+        """The points nearest to the ball, then to [0, 1]; `rows` says to which images they belong, all by default."""
+        whole = rows is None or len(rows) == len(self.centre)
         if self.norm == "Linf":
             low, high = (self._low, self._high) if whole else (self._low[rows], self._high[rows])
             return torch.clamp(points, low, high)

@@ -33,8 +33,13 @@ def uniform_start(ball: Ball, indices: Iterable[int], *, seed: int, attack: str)
     return (ball.centre + ball.radius * signed.to(ball.centre.dtype).view_as(ball.centre)).clamp(0, 1)
 
 
+def image_bits(key: int, index: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    """Random words of an image, (count,); those of different keys or images have nothing to do with one another."""
+    # The index is the high word of the counter: streams of different images cannot overlap.
+    return np.random.Philox(key=key, counter=[0, 0, 0, index]).random_raw(count)
+
+
 def _open_unit(key: int, index: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Uniform numbers in the open interval (0, 1); 52 bits, so that neither end is reached by rounding."""
-    # The index is the high word of the counter: streams of different images cannot overlap.
-    raw = np.random.Philox(key=key, counter=[0, 0, 0, index]).random_raw(count)
+    raw = image_bits(key, index, count)
     return ((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52

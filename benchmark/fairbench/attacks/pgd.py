@@ -170,10 +170,9 @@ def pgd(  # noqa: C901, PLR0915  the loop of the engine reads better in one piec
         updates[rows] = steps
         found[rows] = points
         # A Gaussian start, which may leave the ball, has not been projected where an image stopped at it.
-        everywhere = torch.arange(count, device=images.device)
-        found = ball.project(found, everywhere)
+        found = ball.project(found)
         if last_clean is not None:
-            last_clean = ball.project(last_clean, everywhere)
+            last_clean = ball.project(last_clean)
         if observe is not None and judge_last and len(rows) > 0:
             with torch.no_grad():
                 observe(steps, found[rows], model(found[rows]).float(), rows)

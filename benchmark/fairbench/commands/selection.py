@@ -68,12 +68,11 @@ def plan(selection: Selection) -> Planned:
 
     def create(name: str, changes: Mapping[str, str | Parameter]) -> Method:
         defaults = suite.defaults_of(name)
-        try:
-            methods.create(name, defaults, plugins=selection.plugins)
-        except UserError as error:
-            if not defaults:
-                raise
-            raise UserError(f"[methods.{name}] of the suite {suite.name}: {error}") from error
+        if defaults:
+            try:
+                methods.create(name, defaults, plugins=selection.plugins)
+            except UserError as error:
+                raise UserError(f"[methods.{name}] of the suite {suite.name}: {error}") from error
         return methods.create(name, {**defaults, **changes}, plugins=selection.plugins)
 
     changes = _settings(selection.settings)

@@ -176,15 +176,15 @@ def _ascend(
 def _step(ball: Ball, at: _Ascent, gradient: Tensor, *, alpha: float) -> Tensor:
     """The next iterate."""
     ascent = gradient.sign() if ball.norm == "Linf" else _normalised(gradient, ball.norm)
-    ahead = _project(ball, at.point + at.step * ascent, at.rows)
+    ahead = _project(ball, at.point + at.step * ascent)
     moved = at.point + (ahead - at.point) * alpha + (at.point - at.before) * (1 - alpha)
-    return _project(ball, moved, at.rows)
+    return _project(ball, moved)
 
 
-def _project(ball: Ball, points: Tensor, rows: Tensor) -> Tensor:
+def _project(ball: Ball, points: Tensor) -> Tensor:
     """`Ball.project`, which on L2 rounds otherwise than the reference; losses are compared, so it can show."""
     if ball.norm == "Linf":
-        return ball.project(points, rows)
+        return ball.project(points)
     delta = points - ball.centre
     reach = torch.minimum(ball.radius, _length(delta, ball.norm))
     return (ball.centre + _normalised(delta, ball.norm) * reach).clamp(0, 1)

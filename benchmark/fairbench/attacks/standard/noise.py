@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fairbench.attacks.image_noise import image_bits
 from fairbench.seeding import derived_seed
 
 WORD = np.dtype("<u4")
@@ -59,6 +60,5 @@ class ImageNoise:
         key, count = derived_seed(self._seed, *name), int(np.prod(shape))
         raw = np.empty((len(indices), -(-count // 2)), dtype="<u8")
         for stream, index in zip(raw, indices.tolist(), strict=True):
-            # The index is the high word of the counter: streams of different images cannot overlap.
-            stream[:] = np.random.Philox(key=key, counter=[0, 0, 0, index]).random_raw(len(stream))
+            stream[:] = image_bits(key, index, len(stream))
         return raw.view(WORD)[:, :count].reshape(len(indices), *shape)

@@ -76,8 +76,7 @@ class Squares:
         """Add the squares and clip."""
         del side
         rows, columns = windows
-        # The ball is that of the points, row by row; any tensor of that length says so.
-        return ball.project(torch.addcmul(best, 2 * ball.radius * rows, columns), rows=best)
+        return ball.project(torch.addcmul(best, 2 * ball.radius * rows, columns))
 
 
 class Bumps:
