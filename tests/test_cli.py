@@ -17,8 +17,8 @@ from fairbench.suite_file import suite_names
 
 OPTIONS = {
     "run-all": "--data-dir --device --dry-run --engine --help --jobs --json --method --plugin --rerun --results --seed "
-    "--set --suite --work-dir",
-    "status": "--engine --help --json --method --plugin --results --seed --set --suite --work-dir",
+    "--set --suite --tier --work-dir",
+    "status": "--engine --help --json --method --plugin --results --seed --set --suite --tier --work-dir",
     "report": "--check --help --results --site",
     "list": "--help --json",
     "new-method": "--directory --help",
@@ -302,7 +302,7 @@ def test_a_plugin_from_a_file_is_a_method_like_any_other(cli: Cli, tmp_path: Pat
     (tmp_path / "mine.py").write_text(code)
     suite = tmp_path / "quick.toml"
     text = SUITE.replace('name = "mine"\nfile = "mine.npz"', 'name = "digits"').replace("epochs = 1", "epochs = 2")
-    suite.write_text(text.replace("[evaluation]", "[evaluation]\nattacks = ['pgd20']\npgd_steps = 2"))
+    suite.write_text(text.replace("[evaluation]", "[evaluation]\ntier = 'screen'\npgd_steps = 2"))
     done = cli(
         "run-all",
         "--suite",

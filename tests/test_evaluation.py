@@ -146,7 +146,7 @@ def test_a_linear_model_falls_exactly_within_its_distance(run: Run) -> None:
 
 
 def test_without_autoattack_its_columns_say_so(run: Run, tmp_path: Path) -> None:
-    found = run(evaluation=replace(EVALUATION, attacks=("pgd20",)))
+    found = run(evaluation=replace(EVALUATION, tier="screen"))
     assert set(found.rows["autoattack"]) == {NOT_RUN}
     wrong = found.rows["clean"] != found.rows["label"]
     assert (found.rows["broken_by"] == np.where(wrong, "clean", "")).all()
@@ -196,7 +196,7 @@ def optimising(images: Tensor) -> Tensor:
     ids=["randomised", "probabilities", "optimising"],
 )
 def test_a_model_that_standard_does_not_fit_is_flagged(model: nn.Module, flag: str, sentence: str, run: Run) -> None:
-    found = run(model, evaluation=replace(EVALUATION, attacks=("pgd20",)))
+    found = run(model, evaluation=replace(EVALUATION, tier="screen"))
     raised = {name for name in QUIET if found.flags[name] != QUIET[name]}
     assert raised == {flag}
     assert len(found.warnings) == 1
@@ -210,7 +210,7 @@ def test_modules_that_refuse_eval_mode_are_named(run: Run) -> None:
             self.training = True
             return self
 
-    found = run(nn.Sequential(Stubborn(), SELECTED), evaluation=replace(EVALUATION, attacks=("pgd20",)))
+    found = run(nn.Sequential(Stubborn(), SELECTED), evaluation=replace(EVALUATION, tier="screen"))
     assert found.flags["train_mode_modules"] == ["0"]
     assert found.warnings == ["In spite of eval() these modules are in train mode: 0."]
 
@@ -339,7 +339,7 @@ def test_models_and_random_state_are_left_as_they_were(run: Run) -> None:
     selected, last = ridge(10.0).train(), ridge(1000.0).train()
     state, images = torch.get_rng_state(), IMAGES.clone()
     run(selected, last)
-    run(Wrapped(after=lambda z: z + torch.rand(10)), evaluation=replace(EVALUATION, attacks=("pgd20",)))
+    run(Wrapped(after=lambda z: z + torch.rand(10)), evaluation=replace(EVALUATION, tier="screen"))
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(IMAGES, images)
     for model in (selected, last):

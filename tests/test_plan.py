@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,11 +36,11 @@ def test_the_key_of_a_run_is_pinned() -> None:
             "averaging": "none", "averaging_decay": 0.85, "averaging_start": 0.25, "precision": "fp32",
         },
         "evaluation": {
-            "attacks": ("pgd20", "autoattack"), "pgd_steps": 20, "pgd_step": 0.0375, "seed": 0, "batch_size": 600,
-            "engine": "fairbench",
+            "tier": "full", "pgd_steps": 20, "pgd_step": 0.0375, "seed": 0, "batch_size": 600, "engine": "fairbench",
+            "search": "fp32", "audit": 0.1,
         },
     }  # fmt: skip
-    assert run.key == "8bf4502f96496a44"
+    assert run.key == "962826263a05c5e4"
 
 
 def test_prerequisites_come_first_and_once() -> None:
@@ -150,3 +151,39 @@ def test_another_protocol_is_named_field_by_field(tmp_path: Path, look: Callable
     assert state is State.OTHER_PROTOCOL
     assert "protocol.recipe.epochs: 40 there, 41 here" in reason
     assert "--rerun always" in reason
+
+
+def test_runs_that_are_only_judged_otherwise_share_their_training(tmp_path: Path) -> None:
+    suite = load_suite("digits")
+    (usual,) = _plan("frl", seeds=(0,))[-1:]
+    judged_otherwise: list[dict[str, Any]] = [
+        {"tier": "fast"},
+        {"engine": "reference"},
+        {"search": "bf16"},
+        {"audit": 0.5},
+    ]
+    for changes in judged_otherwise:
+        other = replace(suite, evaluation=replace(suite.evaluation, **changes))
+        run = _plan("frl", suite=other, seeds=(0,))[-1]
+        assert run.key != usual.key
+        assert run.work_folder(tmp_path) == usual.work_folder(tmp_path)
+    longer = replace(suite, recipe=replace(suite.recipe, epochs=41))
+    selecting = replace(suite, evaluation=replace(suite.evaluation, seed=1))
+    for other in (longer, selecting):
+        assert _plan("frl", suite=other, seeds=(0,))[-1].work_folder(tmp_path) != usual.work_folder(tmp_path)
+
+
+def test_a_higher_tier_replaces_a_lower_one_and_never_the_reverse(
+    tmp_path: Path, look: Callable[[Run], tuple[State, str]]
+) -> None:
+    suite = load_suite("digits")
+    fast = replace(suite, evaluation=replace(suite.evaluation, tier="fast"))
+    screen = replace(suite, evaluation=replace(suite.evaluation, tier="screen"))
+    (run,) = _plan("pgd-at", suite=fast, seeds=(0,))
+    _store(run, tmp_path / "results")
+    assert look(_plan("pgd-at", seeds=(0,))[0]) == (State.LOWER_TIER, "evaluated in tier fast so far")
+    state, reason = look(_plan("pgd-at", suite=screen, seeds=(0,))[0])
+    assert state is State.OTHER_PROTOCOL
+    assert "protocol.evaluation.tier: fast there, screen here" in reason
+    longer = replace(suite, recipe=replace(suite.recipe, epochs=41))
+    assert look(_plan("pgd-at", suite=longer, seeds=(0,))[0])[0] is State.OTHER_PROTOCOL

@@ -16,7 +16,7 @@ LINES: dict[str, dict[str, str]] = {
     "dataset": {"name": '"cifar10"', "validation": '"1/10"'},
     "threat": {"norm": '"Linf"', "epsilon": '"8/255"', "step": "0.01", "steps": "7"},
     "recipe": {"epochs": "30", "schedule": '"steps"', "drops": "[0.5, 0.75]", "flip": "false"},
-    "evaluation": {"pgd_step": '"2/255"', "attacks": '["pgd20"]'},
+    "evaluation": {"pgd_step": '"2/255"', "tier": '"screen"'},
 }
 """A valid file: TOML values by table and field; the table "" is the top."""
 
@@ -48,7 +48,7 @@ def test_a_file_becomes_a_suite() -> None:
     assert suite.threat.epsilon == 8 / 255
     assert suite.dataset.validation == 0.1
     assert suite.recipe.drops == (0.5, 0.75)
-    assert suite.evaluation.attacks == ("pgd20",)
+    assert suite.evaluation.tier == "screen"
     assert suite.seeds == (0, 1)
     assert suite.name == "flowers"
 
@@ -121,17 +121,13 @@ REFUSED: list[tuple[str, str | None, list[str]]] = [
     ("seeds", "3", ["seeds = 3 must be a list"]),
     ("seeds", "[0, true]", ["seeds[1] = True is true or false; it must be an integer"]),
     ("seeds", "[0.5]", ["seeds[0] = 0.5 is a number; it must be an integer"]),
-    ("evaluation.attacks", '"pgd20"', ["evaluation.attacks = 'pgd20' must be a list"]),
     ("recipe.drops", "0.5", ["recipe.drops = 0.5 must be a list"]),
     # values
     ("threat.norm", '"linf"', ["value of threat.norm 'linf'", "Known: L2, Linf"]),
     ("recipe.schedule", '"cosine"', ["value of recipe.schedule 'cosine'", "one-cycle, steps"]),
-    (
-        "evaluation.attacks",
-        '["pgd20", "autoatack"]',
-        ["evaluation.attacks[1] 'autoatack'", "Did you mean 'autoattack'"],
-    ),
-    ("evaluation.attacks", '["pgd20", "pgd20"]', ["evaluation.attacks = ['pgd20', 'pgd20']", "allowed: ['pgd20']"]),
+    ("evaluation.tier", '"ful"', ["value of evaluation.tier 'ful'", "Did you mean 'full'"]),
+    ("evaluation.audit", "1.5", ["evaluation.audit = 1.5", "(0, 1]"]),
+    ("evaluation.search", '"fp16"', ["value of evaluation.search 'fp16'", "bf16, fp32"]),
     ("recipe.drops", "[0.75, 0.5]", ["recipe.drops = [0.75, 0.5]", "rising fractions"]),
     ("recipe.drops", "[0.5, 1.0]", ["recipe.drops = [0.5, 1.0]", "(0, 1)"]),
     ("seeds", "[0, 1, 0]", ["seeds = [0, 1, 0]", "distinct"]),
@@ -226,7 +222,8 @@ def test_the_eight_suites_ship_and_follow_the_protocol() -> None:
         assert suite.protocol == "fairbench-1"
         assert suite.threat.steps == 10
         assert suite.threat.step == suite.evaluation.pgd_step == pytest.approx(suite.threat.epsilon / 4)
-        assert suite.evaluation.attacks == ("pgd20", "autoattack")
+        assert (suite.evaluation.tier, suite.evaluation.engine) == ("full", "fairbench")
+        assert suite.evaluation.search == "fp32"
         assert suite.evaluation.pgd_steps == 20
         assert len(suite.seeds) >= 3
         assert suite.recipe.flip == (suite.name not in {"digits", "mnist", "svhn"})

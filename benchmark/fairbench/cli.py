@@ -56,6 +56,11 @@ def _selection(command: _F) -> _F:
                 "--plugin", "plugins", type=plugin, multiple=True, metavar="FILE", help="A file with methods."
             ),
             click.option(
+                "--tier",
+                type=click.Choice(["screen", "fast", "full"]),
+                help="How far AutoAttack goes; default: as the suite says. A higher tier takes up a lower one.",
+            ),
+            click.option(
                 "--engine",
                 type=click.Choice(["fairbench", "reference"]),
                 help="AutoAttack by our engine or by pyautoattack; default: as the suite says. Rows never mix.",
@@ -151,7 +156,9 @@ def check_method(method: str) -> None:
 def _selected(given: dict[str, Any]) -> Any:
     from fairbench.commands.selection import Selection  # noqa: PLC0415
 
-    return Selection(**{name: given[name] for name in ("suite", "methods", "seeds", "settings", "plugins", "engine")})
+    return Selection(
+        **{name: given[name] for name in ("suite", "methods", "seeds", "settings", "plugins", "tier", "engine")}
+    )
 
 
 def _where(given: dict[str, Any]) -> Any:

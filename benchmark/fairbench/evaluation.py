@@ -17,14 +17,16 @@ import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 
-from fairbench.attacks.autoattack import AutoAttacked, autoattack
+from fairbench.attacks.autoattack import AutoAttack, AutoAttacked
 from fairbench.attacks.settings import STANDARD, AutoAttackSettings
+from fairbench.class_means import ClassMeans
 from fairbench.fingerprint import weights_sha256
 from fairbench.flags import behaviour, warnings
 from fairbench.progress import Progress, silent
 from fairbench.screening import Screened, screen
 from fairbench.store import NOT_RUN, SCHEMA
 from fairbench.suite import Evaluation, Threat
+from fairbench.tiers import Reached, attack_by_tier, zero_gradient_share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,17 +36,20 @@ class Evaluated:
     Attributes:
         rows: the columns of `fairbench.store.SCHEMA`, in their types, one row per image.
         flags: signs of distrust, plain values: `randomised`, `probability_outputs`, `grad_at_inference`,
-            `train_mode_modules`; `zero_gradient_share` among correctly classified images; `nonfinite` images;
-            with AutoAttack also `unverified_breaks`, `square_gain_pp` and `pgd_aa_gap_pp` in points of accuracy, and
-            `order_violations`, the classes of which AutoAttack leaves more images robust than PGD-20.
+            `train_mode_modules`; `zero_gradient_share` among correctly classified images, and the same by class;
+            `nonfinite` images; with AutoAttack also `unverified_breaks`, `square_gain_pp` and `pgd_aa_gap_pp` in points
+            of accuracy, `order_violations`, the classes of which AutoAttack leaves more images robust than PGD-20, and
+            where there was an audit `audit_breaks`.
         warnings: the flags that matter, as sentences.
         seconds: wall time of `pgd20` and `autoattack`, interrupted sessions included for the latter.
+        reached: the tier, why it is higher than the one asked for, and what the audit of `fast` saw.
     """
 
     rows: pd.DataFrame
     flags: dict[str, Any]
     warnings: list[str]
     seconds: dict[str, float]
+    reached: Reached
 
 
 def evaluate(
@@ -61,7 +66,7 @@ def evaluate(
     settings: AutoAttackSettings = STANDARD,
     progress: Progress = silent,
 ) -> Evaluated:
-    """Judge both checkpoints clean and under PGD-20, and the selected one under AutoAttack.
+    """Judge both checkpoints clean and under PGD-20, and the selected one under AutoAttack as far as the tier goes.
 
     Models, gradients, modes and the random state are left as they were. TF32 and autocast are off meanwhile.
 
@@ -101,9 +106,9 @@ def evaluate(
     second = first if _same(selected, last) else screened(last, "pgd20 last")
     observed = behaviour(selected, images, classes=classes, batch_size=evaluation.batch_size, seed=evaluation.seed)
     seconds = {"pgd20": time.perf_counter() - began}
-    attacked = None
-    if "autoattack" in evaluation.attacks:
-        attacked = autoattack(
+    reached, attacked = Reached(tier="screen"), None
+    if evaluation.tier != "screen":
+        attacking = AutoAttack(
             selected,
             images,
             labels,
@@ -116,12 +121,16 @@ def evaluate(
             settings=settings,
             progress=progress,
         )
+        reached = attack_by_tier(attacking, first, labels, classes=classes, evaluation=evaluation, indices=indices)
+        attacked = attacking.found()
         seconds["autoattack"] = sum(attacked.seconds.values())
     rows = _rows(labels, first, second, attacked, indices=indices)
-    flags: dict[str, Any] = {**asdict(observed), **_screening_flags(first, labels)}
+    flags: dict[str, Any] = {**asdict(observed), **_screening_flags(first, labels, classes=classes)}
     if attacked is not None:
         flags |= _autoattack_flags(rows, attacked, first, classes=classes)
-    return Evaluated(rows=rows, flags=flags, warnings=warnings(flags), seconds=seconds)
+    if reached.audit is not None:
+        flags["audit_breaks"] = reached.audit.breaks
+    return Evaluated(rows=rows, flags=flags, warnings=warnings(flags), seconds=seconds, reached=reached)
 
 
 def _same(selected: nn.Module, last: nn.Module) -> bool:
@@ -149,10 +158,13 @@ def _rows(
     return frame.astype({field.name: field.type.to_pandas_dtype() for field in SCHEMA if field.name != "broken_by"})
 
 
-def _screening_flags(selected: Screened, labels: Tensor) -> dict[str, Any]:
+def _screening_flags(selected: Screened, labels: Tensor, *, classes: int) -> dict[str, Any]:
+    shares = ClassMeans(classes, device=labels.device)
     correct = selected.clean == labels
+    shares.add(labels[correct], selected.zero_gradient[correct].double())
     return {
-        "zero_gradient_share": float(selected.zero_gradient[correct].float().mean()) if bool(correct.any()) else 0.0,
+        "zero_gradient_share": zero_gradient_share(selected, labels),
+        "zero_gradient_share_by_class": shares.mean().nan_to_num(0).tolist(),
         "nonfinite": int(selected.nonfinite.sum()),
     }
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from fairbench.errors import UserError, first_line
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 METADATA_KEY = b"fairbench"
 
 
@@ -26,7 +26,8 @@ class Provenance:
         suite_title: one line for people.
         method: registered name.
         label: directory name of the row, `method` or `method-<hash>`.
-        role: `method`, or `teacher` for a run on the suite's teacher architecture.
+        role: `method`; `teacher` for a run on the suite's teacher architecture; `external` for a model that was not
+            trained here.
         changed: hyper-parameters that differ from the method's defaults in the suite.
         card: the method's card, so that a board can be shown where the method is not installed.
         seed: training seed.
@@ -34,6 +35,9 @@ class Provenance:
         train_counts: training images per class.
         selected_epoch: 0-based epoch of the selected checkpoint.
         history: one entry per epoch: learning rate, loss, per-class validation accuracies, what the method reports.
+        tier: whose attacks every image has faced; "" for a failed run.
+        promotion: why that is more than the protocol asks for, as a sentence; "" if it is not.
+        audit: what the audit of tier `fast` saw and what it bounds, see `fairbench.audit.Audit`; {} without one.
         flags: raised by the evaluation, by name: numbers, booleans or text; see `fairbench.evaluation`.
         warnings: sentences for people, raised anywhere on the way.
         passes: image passes by network: forwards, input_backwards, weight_backwards, relative_cost of one pass.
@@ -58,7 +62,7 @@ class Provenance:
     suite_title: str = ""
     method: str
     label: str
-    role: Literal["method", "teacher"] = "method"
+    role: Literal["method", "teacher", "external"] = "method"
     changed: dict[str, Any] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
     seed: int
@@ -66,6 +70,9 @@ class Provenance:
     train_counts: list[int] = field(default_factory=list)
     selected_epoch: int = -1
     history: list[dict[str, Any]] = field(default_factory=list)
+    tier: Literal["", "screen", "fast", "full"] = ""
+    promotion: str = ""
+    audit: dict[str, Any] = field(default_factory=dict)
     flags: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     passes: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -102,9 +109,9 @@ def from_metadata(metadata: Mapping[bytes, bytes] | None, *, origin: str) -> Pro
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise UserError(f"{origin} has unreadable {key!r} metadata ({first_line(error)}).") from error
     if version != SCHEMA_VERSION:
-        raise UserError(
-            f"{origin} has schema {version!r}; this fairbench reads {SCHEMA_VERSION}. Update fairbench to read it."
-        )
+        older = isinstance(version, int) and version < SCHEMA_VERSION
+        advice = "Compute it again, or read it with the fairbench that wrote it." if older else "Update fairbench."
+        raise UserError(f"{origin} has schema {version!r}; this fairbench reads {SCHEMA_VERSION}. {advice}")
     known = {f.name for f in fields(Provenance)}
     required = {f.name for f in fields(Provenance) if f.default is MISSING and f.default_factory is MISSING}
     if unexpected := sorted(set(values) - known) + sorted(required - set(values)):

@@ -8,7 +8,7 @@ from typing import Literal
 
 from fairbench.hyperparameter import Parameter
 from fairbench.method import Method
-from fairbench.suite import Recipe, Suite, content_key, protocol_description
+from fairbench.suite import Recipe, Suite, content_key, protocol_description, trained_by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +42,23 @@ class Run:
         """Sixteen hexadecimal digits; equal for equal content, whatever the machine, the paths or the order."""
         return content_key(self.description())
 
+    @cached_property
+    def training_key(self) -> str:
+        """The same for what is trained: runs that differ in engine, tier or search alone share their checkpoints."""
+        protocol = protocol_description(self.suite, dataset_digest=self.dataset_digest)
+        return content_key({**self._described(), "protocol": trained_by(protocol)})
+
     def description(self) -> dict[str, object]:
         """What the key is the hash of, as plain values."""
+        return {**self._described(), "protocol": protocol_description(self.suite, dataset_digest=self.dataset_digest)}
+
+    def _described(self) -> dict[str, object]:
+        """All but the protocol; how a prerequisite is judged changes nothing for who needs it."""
         return {
-            "protocol": protocol_description(self.suite, dataset_digest=self.dataset_digest),
             "method": self.method,
             "parameters": plain(self.parameters),
             "seed": self.seed,
-            "prerequisites": {role: run.key for role, run in self.prerequisites},
+            "prerequisites": {role: run.training_key for role, run in self.prerequisites},
         }
 
     @property
@@ -68,8 +77,8 @@ class Run:
         return results / self.suite.name / self.label / f"seed{self.seed}.parquet"
 
     def work_folder(self, work_dir: Path) -> Path:
-        """Where checkpoints, partial attacks and the log lie; another protocol has another folder."""
-        return work_dir / self.suite.name / self.label / f"seed{self.seed}-{self.key[:8]}"
+        """Where checkpoints, partial attacks and the log lie; another training has another folder."""
+        return work_dir / self.suite.name / self.label / f"seed{self.seed}-{self.training_key[:8]}"
 
 
 def plain(parameters: tuple[tuple[str, Parameter], ...]) -> dict[str, object]:

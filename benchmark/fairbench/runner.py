@@ -61,7 +61,7 @@ def needed_tasks(found: Iterable[Standing], where: Where, *, rerun: Rerun) -> li
         if _repeated(one, rerun):
             tasks[one.run.key] = _task(one.run, where, fresh=True)
         elif (
-            one.state in (State.NOT_RUN, State.INTERRUPTED, State.RUNNING)
+            one.state in (State.NOT_RUN, State.INTERRUPTED, State.RUNNING, State.LOWER_TIER)
             or _crashed(one, where)
             or (one.state is State.UNREADABLE and rerun == "failed")
         ):

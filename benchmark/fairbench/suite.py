@@ -25,7 +25,7 @@ Norm = Literal["Linf", "L2"]
 Precision = Literal["fp32", "bf16"]
 Schedule = Literal["steps", "one-cycle"]
 Averaging = Literal["none", "ema"]
-AttackName = Literal["pgd20", "autoattack"]
+Tier = Literal["screen", "fast", "full"]
 Engine = Literal["fairbench", "reference"]
 
 
@@ -77,7 +77,7 @@ class Threat:
 
     Attributes:
         norm: the ball, intersected with [0, 1].
-        epsilon: its radius, in units of pixel values in [0, 1].
+        epsilon: its radius, in units of pixel values in [0, 1]; 0 (with step 0) only to evaluate: robust is clean then.
         step: step size of the training attack, same unit.
         steps: number of steps of the training attack.
         attack_precision: arithmetic of the training attack; evaluation is always fp32.
@@ -92,13 +92,13 @@ class Threat:
     def __post_init__(self) -> None:
         limit = 1.0 if self.norm == "Linf" else math.inf
         check(
-            holds=0 < self.epsilon <= limit,
+            holds=0 < self.epsilon <= limit or self.epsilon == self.step == 0,
             field="threat.epsilon",
             value=self.epsilon,
             allowed="a number in (0, 1], written as a fraction of 255 such as '8/255' or as a decimal",
         )
         check(
-            holds=0 < self.step <= 2 * self.epsilon,
+            holds=0 < self.step <= 2 * self.epsilon or self.epsilon == self.step == 0,
             field="threat.step",
             value=self.step,
             allowed="a positive number of at most twice epsilon",
@@ -184,27 +184,40 @@ class Evaluation:
     """How a trained model is judged.
 
     Attributes:
-        attacks: `pgd20` judges both checkpoints, `autoattack` (standard) the selected one.
+        tier: `screen` is PGD-20, on both checkpoints; `full` adds AutoAttack standard on the selected one; `fast`
+            leaves its last two attacks out but for an audit: a sample of the images that survive the first two faces
+            them, and whatever makes them look necessary promotes the run to `full`.
         pgd_steps: steps of the evaluating PGD, on validation and test.
         pgd_step: its step size, in units of pixel values.
         seed: of the attacks' noise; it is not the training seed.
         batch_size: images attacked together; the resume unit of AutoAttack.
         engine: of AutoAttack; `fairbench` draws noise for each image, `reference` is pyautoattack, for arbitration.
+        search: arithmetic in which our engine looks for breaks; each one is verified in fp32, so that `bf16` can miss
+            breaks but not invent them.
+        audit: share of the survivors of each class that `fast` attacks in full; at least one image of each.
     """
 
-    attacks: tuple[AttackName, ...] = ("pgd20", "autoattack")
+    tier: Tier = "full"
     pgd_steps: int = 20
     pgd_step: float
     seed: int = 0
     batch_size: int = 500
     engine: Engine = "fairbench"
+    search: Precision = "fp32"
+    audit: float = 0.1
 
     def __post_init__(self) -> None:
         check(
-            holds="pgd20" in self.attacks and len(set(self.attacks)) == len(self.attacks),
-            field="evaluation.attacks",
-            value=list(self.attacks),
-            allowed="['pgd20'] or ['pgd20', 'autoattack']",
+            holds=self.search == "fp32" or self.engine == "fairbench",
+            field="evaluation.search",
+            value=self.search,
+            allowed="fp32 with the reference engine, which searches in the precision of the model",
+        )
+        check(
+            holds=0 < self.audit <= 1,
+            field="evaluation.audit",
+            value=self.audit,
+            allowed="a share of the survivors in (0, 1]",
         )
         check(
             holds=1 <= self.pgd_steps <= 10_000,
@@ -212,7 +225,7 @@ class Evaluation:
             value=self.pgd_steps,
             allowed="1 to 10000",
         )
-        check(holds=self.pgd_step > 0, field="evaluation.pgd_step", value=self.pgd_step, allowed="a positive number")
+        check(holds=self.pgd_step >= 0, field="evaluation.pgd_step", value=self.pgd_step, allowed="0 or more")
         check(holds=0 <= self.seed < 2**31, field="evaluation.seed", value=self.seed, allowed="0 to 2^31 - 1")
         check(holds=self.batch_size >= 1, field="evaluation.batch_size", value=self.batch_size, allowed="1 or more")
 
@@ -279,10 +292,16 @@ class Suite:
             allowed="distinct integers from 0 to 2^31 - 1",
         )
         check(
-            holds=self.evaluation.pgd_step <= 2 * self.threat.epsilon,
+            holds=self.threat.epsilon > 0,
+            field="threat.epsilon",
+            value=self.threat.epsilon,
+            allowed="a positive number; nothing can be trained against a ball of one point",
+        )
+        check(
+            holds=0 < self.evaluation.pgd_step <= 2 * self.threat.epsilon,
             field="evaluation.pgd_step",
             value=self.evaluation.pgd_step,
-            allowed="at most twice threat.epsilon",
+            allowed="a positive number of at most twice threat.epsilon",
         )
 
     def defaults_of(self, method: str) -> dict[str, Parameter]:
@@ -323,3 +342,11 @@ def protocol_description(suite: Suite, *, dataset_digest: str) -> dict[str, obje
         "recipe": asdict(suite.recipe),
         "evaluation": asdict(suite.evaluation),
     }
+
+
+def trained_by(protocol: Mapping[str, object]) -> dict[str, object]:
+    """The part of a description that training depends on: of the evaluation only what selects checkpoints."""
+    evaluation = protocol["evaluation"]
+    assert isinstance(evaluation, Mapping)
+    selecting = ("pgd_steps", "pgd_step", "seed", "batch_size")
+    return {**protocol, "evaluation": {name: evaluation[name] for name in selecting}}

@@ -48,7 +48,7 @@ class TrainingState:
     """
 
     def __init__(self, run: Run, method: Method, *, model: nn.Module, networks: tuple[str, ...]) -> None:
-        self._key = run.key
+        self._key = run.training_key
         self.method = method
         self.model = model
         self.device = next(model.parameters()).device

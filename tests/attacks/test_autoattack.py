@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from fairbench import Threat, UserError
 from fairbench.attacks import autoattack as module
 from fairbench.attacks import watched
-from fairbench.attacks.autoattack import AutoAttacked, autoattack
+from fairbench.attacks.autoattack import AutoAttack, AutoAttacked, autoattack, log_name
 from fairbench.attacks.reference import reference_attack
 from fairbench.attacks.settings import AutoAttackSettings
 from fairbench.attacks.standard.found import Found
@@ -134,7 +134,8 @@ def same(first: AutoAttacked, second: AutoAttacked) -> bool:
 
 def records(folder: Path) -> list[dict[str, Any]]:
     """The log without its wall times."""
-    lines = (folder / "autoattack.jsonl").read_text().splitlines()
+    (log,) = folder.glob("*.jsonl")
+    lines = log.read_text().splitlines()
     return [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in lines]
 
 
@@ -494,7 +495,7 @@ def test_killed_it_goes_on(engine: Engine, trained: nn.Module, digits: tuple[Ten
     options = {"clean": clean, "classes": 10, "threat": LINF, "evaluation": evaluation}
     options["settings"] = AutoAttackSettings(apgd_iterations=40, fab_iterations=10, square_queries=100)
     torch.save((trained, images, labels, options), tmp_path / "session.pt")
-    log = tmp_path / "killed" / "autoattack.jsonl"
+    log = tmp_path / "killed" / log_name(evaluation)
     with subprocess.Popen([sys.executable, "-c", SESSION, str(tmp_path / "session.pt"), str(log.parent)]) as session:
         while not log.exists() or log.read_bytes().count(b"\n") < 4:
             assert session.poll() is None
@@ -511,7 +512,7 @@ def test_killed_it_goes_on(engine: Engine, trained: nn.Module, digits: tuple[Ten
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.5, 0.7, 0.9, 0.99])
 def test_a_log_that_was_cut_off_is_completed(share: float, attack: Callable[..., AutoAttacked], tmp_path: Path) -> None:
     undisturbed, complete = attack(), records(tmp_path)
-    log = tmp_path / "autoattack.jsonl"
+    (log,) = tmp_path.glob("*.jsonl")
     content = log.read_bytes()
     log.write_bytes(content[: int(share * len(content))])
     assert same(undisturbed, attack())
@@ -523,7 +524,7 @@ def test_garbage_at_the_end_of_a_log_is_dropped(
     garbage: bytes, attack: Callable[..., AutoAttacked], tmp_path: Path
 ) -> None:
     undisturbed, complete = attack(), records(tmp_path)
-    log = tmp_path / "autoattack.jsonl"
+    (log,) = tmp_path.glob("*.jsonl")
     log.write_bytes(log.read_bytes() + garbage)
     assert same(undisturbed, attack())
     assert records(tmp_path) == complete
@@ -546,10 +547,11 @@ def test_the_log_of_another_evaluation_is_refused(
     options: dict[str, Any], part: str, attack: Callable[..., AutoAttacked], tmp_path: Path
 ) -> None:
     attack()
-    content = (tmp_path / "autoattack.jsonl").read_bytes()
+    (log,) = tmp_path.glob("*.jsonl")
+    content = log.read_bytes()
     with pytest.raises(UserError, match=rf"another evaluation, with other {part}; use another folder"):
         attack(**options)
-    assert (tmp_path / "autoattack.jsonl").read_bytes() == content
+    assert log.read_bytes() == content
 
 
 @pytest.mark.parametrize("engine", ["reference", "fairbench"])
@@ -563,21 +565,65 @@ def test_only_the_library_depends_on_the_batch_size(engine: Engine, attack: Call
         attack(evaluation=other)
 
 
-def test_the_engines_do_not_share_a_log(
+def test_an_engine_arbitrates_beside_the_other(
     trained: nn.Module,
     digits: tuple[Tensor, Tensor],
     tmp_path: Path,
     attack: Callable[..., AutoAttacked],
     engine: Engine,
 ) -> None:
-    attack()
+    """In the same folder, where each has a log of its own."""
+    first = attack()
     other: Engine = "reference" if engine == "fairbench" else "fairbench"
     images, labels = digits
     with torch.no_grad():
         clean = trained(images).argmax(dim=1)
     options: dict[str, Any] = {"clean": clean, "classes": 10, "threat": LINF, "settings": QUICK, "folder": tmp_path}
-    with pytest.raises(UserError, match="another evaluation, with other settings"):
-        autoattack(trained, images, labels, evaluation=replace(EVALUATION, engine=other), **options)
+    autoattack(trained, images, labels, evaluation=replace(EVALUATION, engine=other), **options)
+    assert len(list(tmp_path.glob("*.jsonl"))) == 2
+    assert same(first, attack())
+
+
+@pytest.mark.parametrize("among", [range(0, 50, 2), range(20), ()], ids=str)
+def test_what_others_faced_stays_out_of_the_verdicts(
+    among: Sequence[int], trained: nn.Module, digits: tuple[Tensor, Tensor], engine: Engine, tmp_path: Path
+) -> None:
+    """An audit finds the same beside the log of a complete evaluation as without one."""
+    images, labels = digits
+    with torch.no_grad():
+        clean = trained(images).argmax(dim=1)
+    chosen = torch.zeros(50, dtype=torch.bool)
+    chosen[list(among)] = True
+
+    def audited(folder: Path) -> AutoAttacked:
+        attacking = AutoAttack(
+            trained,
+            images,
+            labels,
+            clean=clean,
+            classes=10,
+            threat=LINF,
+            evaluation=replace(EVALUATION, engine=engine, batch_size=1),
+            folder=folder,
+            settings=QUICK,
+        )
+        for name in ATTACKS:
+            attacking.attack(name, among=chosen)
+        return attacking.found()
+
+    first = audited(tmp_path / "alone")
+    options: dict[str, Any] = {"clean": clean, "classes": 10, "threat": LINF, "settings": QUICK}
+    evaluation = replace(EVALUATION, engine=engine, batch_size=1)
+    whole = autoattack(trained, images, labels, evaluation=evaluation, folder=tmp_path / "whole", **options)
+    assert same(first, audited(tmp_path / "whole"))
+    assert torch.equal(first.predictions[chosen], whole.predictions[chosen])
+    assert torch.equal(first.predictions[~chosen], clean[~chosen])
+
+
+def test_a_ball_of_one_point_breaks_nothing(attack: Callable[..., AutoAttacked]) -> None:
+    found = attack(threat=Threat(epsilon=0.0, step=0.0))
+    assert set(found.broken_by) <= {"", "clean"}
+    assert sum(found.seconds.values()) == 0
 
 
 @our_engine
@@ -608,11 +654,14 @@ def test_other_weights_are_refused(trained: nn.Sequential, attack: Callable[...,
         attack(other, labels=torch.ones(50, dtype=torch.long), threat=L2)
 
 
-def test_a_file_that_is_no_log_is_left_alone(attack: Callable[..., AutoAttacked], tmp_path: Path) -> None:
-    (tmp_path / "autoattack.jsonl").write_text("my notes\n")
+def test_a_file_that_is_no_log_is_left_alone(
+    attack: Callable[..., AutoAttacked], engine: Engine, tmp_path: Path
+) -> None:
+    log = tmp_path / log_name(replace(EVALUATION, engine=engine))
+    log.write_text("my notes\n")
     with pytest.raises(UserError, match="no log of verdicts; move it away"):
         attack()
-    assert (tmp_path / "autoattack.jsonl").read_text() == "my notes\n"
+    assert log.read_text() == "my notes\n"
 
 
 def test_a_folder_that_cannot_be_written_is_named(attack: Callable[..., AutoAttacked], tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ crop_padding = 1
 flip = false
 
 [evaluation]
-attacks = ["pgd20"]
+tier = "screen"
 pgd_steps = 3
 pgd_step = 0.075
 """

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from fairbench.store import read_outcomes, result_files
 
@@ -219,3 +221,27 @@ def _wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.05)
+
+
+def test_a_higher_tier_takes_up_what_a_lower_one_left(fairbench: Command, short_file: Path, tmp_path: Path) -> None:
+    """Nothing is trained twice, and the outcomes are those of the higher tier from the beginning."""
+    images, labels = load_digits(return_X_y=True)
+    pixels = (images * 15).astype(np.uint8).reshape(-1, 8, 8)
+    few = {"train_images": pixels[:600], "train_labels": labels[:600], "test_images": pixels[600:620]}
+    np.savez(tmp_path / "few.npz", **few, test_labels=np.arange(20) % 10)
+    short_file.write_text(short_file.read_text().replace('name = "digits"', 'name = "few"\nfile = "few.npz"'))
+    short = ("run-all", "--suite", "short.toml", "--method", "pgd-at", "--seed", "0")
+    whole = (*short, "--results", "whole", "--work-dir", "fresh", "--tier", "full")
+    assert fairbench(*short).returncode == 0
+    folder = next((tmp_path / "runs" / "short" / "pgd-at").iterdir())
+    trained = (folder / "last.safetensors").stat().st_mtime_ns
+    assert "lower tier" in fairbench("status", *short[1:], "--tier", "full").stdout
+    for tier in ("fast", "full"):
+        done = fairbench(*short, "--tier", tier)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "last.safetensors").stat().st_mtime_ns == trained
+    assert fairbench(*whole).returncode == 0
+    assert list(_verdicts(tmp_path / "results").values()) == list(_verdicts(tmp_path / "whole").values())
+    refused = fairbench(*short, "--tier", "fast")
+    assert refused.returncode == 1
+    assert "evaluation.tier: full there, fast here" in " ".join(refused.stdout.split())

@@ -381,7 +381,7 @@ def train(tmp_path: Path) -> Callable[..., dict[str, Tensor]]:
             suite,
             recipe=replace(suite.recipe, epochs=3, warmup=0.5, averaging=averaging, averaging_start=0.0),
             threat=replace(suite.threat, steps=2, step=0.075),
-            evaluation=replace(suite.evaluation, attacks=("pgd20",), pgd_steps=1, pgd_step=0.075),
+            evaluation=replace(suite.evaluation, tier="screen", pgd_steps=1, pgd_step=0.075),
         )
         dataset = load_dataset(suite.dataset, folder=suite.folder, data_dir=tmp_path)
         (planned,) = make_plan(suite, [("cfa", method)], seeds=[0], create=lambda *_: method, dataset_digest="")

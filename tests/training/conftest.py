@@ -45,7 +45,7 @@ def short_suite() -> Suite:
         teacher=suite.model,
         recipe=replace(suite.recipe, epochs=3, warmup=0.5),
         threat=replace(suite.threat, steps=3, step=0.075),
-        evaluation=replace(suite.evaluation, attacks=("pgd20",), pgd_steps=3, pgd_step=0.075),
+        evaluation=replace(suite.evaluation, tier="screen", pgd_steps=3, pgd_step=0.075),
     )
 
 

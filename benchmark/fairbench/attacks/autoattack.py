@@ -78,7 +78,27 @@ def autoattack(
     settings: AutoAttackSettings = STANDARD,
     progress: Progress = silent,
 ) -> AutoAttacked:
-    """Attack every image that is classified correctly; go on where an earlier call with the same folder stopped.
+    """The four attacks on every image that is classified correctly; arguments and errors as of `AutoAttack`."""
+    attacking = AutoAttack(
+        model,
+        images,
+        labels,
+        clean=clean,
+        classes=classes,
+        threat=threat,
+        evaluation=evaluation,
+        folder=folder,
+        indices=indices,
+        settings=settings,
+        progress=progress,
+    )
+    for attack in ATTACKS:
+        attacking.attack(attack)
+    return attacking.found()
+
+
+class AutoAttack:
+    """An evaluation that is attacked step by step, and goes on where an earlier one with the same folder stopped.
 
     Args:
         model: images in [0, 1] to logits, on the device of the images.
@@ -96,48 +116,85 @@ def autoattack(
     Raises:
         UserError: if the folder holds the verdicts of another evaluation, or cannot be written.
     """
-    labels = labels.long()
-    positions = torch.arange(len(images), device=labels.device) if indices is None else indices.to(labels.device)
-    fingerprint = {
-        "weights": weights_sha256(model),
-        "data": tensors_sha256({"images": images, "labels": labels, "positions": positions}),
-        "settings": {
-            "norm": threat.norm,
-            "epsilon": threat.epsilon,
-            "classes": classes,
-            "seed": evaluation.seed,
-            **_engine(evaluation),
-            **asdict(settings),
-        },
-    }
-    log = VerdictLog(folder / "autoattack.jsonl", fingerprint)
-    tally = _Tally(clean=clean, labels=labels, positions=positions)
-    judged = Judged(model, classes=classes)
-    with exact_arithmetic(images.device), frozen(judged), torch.no_grad():
-        for attack in ATTACKS:
-            left, total = tally.robust.clone(), int(tally.robust.sum())
-            for verdicts in log.of(attack):
-                left[tally.take(verdicts)] = False
-            rows = left.nonzero().flatten()
-            progress(attack, total - len(rows), total)
+
+    def __init__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        clean: Tensor,
+        classes: int,
+        threat: Threat,
+        evaluation: Evaluation,
+        folder: Path,
+        indices: Tensor | None = None,
+        settings: AutoAttackSettings = STANDARD,
+        progress: Progress = silent,
+    ) -> None:
+        labels = labels.long()
+        positions = torch.arange(len(images), device=labels.device) if indices is None else indices.to(labels.device)
+        fingerprint = {
+            "weights": weights_sha256(model),
+            "data": tensors_sha256({"images": images, "labels": labels, "positions": positions}),
+            "settings": {
+                "norm": threat.norm,
+                "epsilon": threat.epsilon,
+                "classes": classes,
+                "seed": evaluation.seed,
+                **_engine(evaluation),
+                **asdict(settings),
+            },
+        }
+        self._log = VerdictLog(folder / log_name(evaluation), fingerprint)
+        self._tally = _Tally(clean=clean, labels=labels, positions=positions)
+        self._judged = Judged(model, classes=classes)
+        self._images, self._labels, self._positions = images, labels, positions
+        self._threat, self._evaluation, self._settings = threat, evaluation, settings
+        self._progress = progress
+
+    @property
+    def robust(self) -> Tensor:
+        """Images that nothing has broken so far, (n,) bool; a copy."""
+        return self._tally.robust.clone()
+
+    def attack(self, name: str, *, among: Tensor | None = None) -> None:
+        """Run one attack on the images that are still robust.
+
+        Args:
+            name: one of `fairbench.store.ATTACKS`.
+            among: only these images, (n,) bool; what is known of others stays out of the verdicts.
+        """
+        tally, radius = self._tally, self._threat.epsilon
+        left = tally.robust if among is None else tally.robust & among
+        left = left.clone() if radius > 0 else torch.zeros_like(left)  # a ball of one point holds nothing to find
+        total = int(left.sum())
+        for verdicts in self._log.of(name):
+            left[tally.take(verdicts, among=left.clone())] = False
+        rows = left.nonzero().flatten()
+        self._progress(name, total - len(rows), total)
+        with exact_arithmetic(self._images.device), frozen(self._judged), torch.no_grad():
             while len(rows) > 0:
-                chunk, done = rows[: evaluation.batch_size], total - len(rows)
+                chunk, done = rows[: self._evaluation.batch_size], total - len(rows)
                 verdicts = _attack_chunk(
-                    judged,
-                    unit_images(images[chunk]),
-                    labels[chunk],
-                    attack=attack,
-                    indices=positions[chunk],
-                    threat=threat,
-                    evaluation=evaluation,
-                    settings=settings,
-                    heartbeat=partial(_beat, progress, attack, done, total),
+                    self._judged,
+                    unit_images(self._images[chunk]),
+                    self._labels[chunk],
+                    attack=name,
+                    indices=self._positions[chunk],
+                    threat=self._threat,
+                    evaluation=self._evaluation,
+                    settings=self._settings,
+                    heartbeat=partial(_beat, self._progress, name, done, total),
                 )
-                log.append(verdicts)
-                tally.take(verdicts)
+                self._log.append(verdicts)
+                tally.take(verdicts, among=left)
                 rows = rows[len(chunk) :]
-                progress(attack, total - len(rows), total)
-    return tally.summary()
+                self._progress(name, total - len(rows), total)
+
+    def found(self) -> AutoAttacked:
+        """What the attacks so far have found."""
+        return self._tally.summary()
 
 
 class _Tally:
@@ -155,29 +212,38 @@ class _Tally:
         self._broken_by = ["" if correct else "clean" for correct in self.robust.tolist()]
         self._nonfinite = torch.zeros_like(self.robust)
         self._row_of = {index: row for row, index in enumerate(positions.tolist())}
-        self._known: list[ChunkVerdicts] = []
+        self._unverified = 0
+        self._seconds = dict.fromkeys(ATTACKS, 0.0)
 
-    def take(self, verdicts: ChunkVerdicts) -> Tensor:
-        """Count the verdicts of a chunk; the rows that it was made of."""
+    def take(self, verdicts: ChunkVerdicts, *, among: Tensor) -> Tensor:
+        """Count the verdicts of a chunk on these images, (n,) bool; their rows."""
         rows = torch.tensor([self._row_of[index] for index in verdicts.images], device=self.robust.device)
-        broken = rows[verdicts.broken]
-        self.robust[broken] = False
-        self._predictions[broken] = self._predictions.new_tensor(verdicts.predictions)
-        self._nonfinite[rows[verdicts.nonfinite]] = True
-        for row in broken.tolist():
-            self._broken_by[row] = verdicts.attack
-        self._known.append(verdicts)
-        return rows
+        counted = among[rows]
+        counts = counted.tolist()
+        for position, prediction in zip(verdicts.broken, verdicts.predictions, strict=True):
+            if counts[position]:
+                row = self._row_of[verdicts.images[position]]
+                self.robust[row], self._predictions[row] = False, prediction
+                self._broken_by[row] = verdicts.attack
+        self._nonfinite[rows[[position for position in verdicts.nonfinite if counts[position]]]] = True
+        self._unverified += sum(counts[position] for position in verdicts.unverified)
+        self._seconds[verdicts.attack] += verdicts.seconds if any(counts) else 0.0
+        return rows[counted]
 
     def summary(self) -> AutoAttacked:
         """All of it."""
         return AutoAttacked(
-            predictions=self._predictions,
-            broken_by=self._broken_by,
-            unverified=sum(verdicts.unverified for verdicts in self._known),
-            nonfinite=self._nonfinite,
-            seconds={name: sum(v.seconds for v in self._known if v.attack == name) for name in ATTACKS},
+            predictions=self._predictions.clone(),
+            broken_by=list(self._broken_by),
+            unverified=self._unverified,
+            nonfinite=self._nonfinite.clone(),
+            seconds=dict(self._seconds),
         )
+
+
+def log_name(evaluation: Evaluation) -> str:
+    """Of the file of verdicts; engines do not share one, so that one can arbitrate on what another has judged."""
+    return f"autoattack-{evaluation.engine}-{evaluation.search}.jsonl"
 
 
 def _engine(evaluation: Evaluation) -> dict[str, object]:
@@ -185,7 +251,7 @@ def _engine(evaluation: Evaluation) -> dict[str, object]:
     if evaluation.engine == "reference":
         version = pyautoattack.__version__
         return {"engine": evaluation.engine, "version": version, "batch_size": evaluation.batch_size}
-    return {"engine": evaluation.engine, "version": VERSION}
+    return {"engine": evaluation.engine, "version": VERSION, "search": evaluation.search}
 
 
 def _beat(progress: Progress, attack: str, done: int, total: int, more: int) -> None:
@@ -243,7 +309,7 @@ def _attack_chunk(
         images=indices.tolist(),
         broken=broken.nonzero().flatten().tolist(),
         predictions=predicted[broken].tolist(),
-        unverified=int((claimed & ~broken).sum()),
+        unverified=(claimed & ~broken).nonzero().flatten().tolist(),
         nonfinite=watched.nonfinite.nonzero().flatten().tolist(),
         seconds=time.perf_counter() - began,
     )

@@ -24,7 +24,7 @@ class ChunkVerdicts:
         images: indices of the attacked images in the test set.
         broken: positions within the chunk of verified breaks.
         predictions: of the broken images, in the same order.
-        unverified: breaks that the attack claimed and the verification refused.
+        unverified: positions of images with a break that the attack claimed and the verification refused.
         nonfinite: positions of images with a point in their ball where a logit is infinite or NaN; they are broken.
         seconds: wall time.
     """
@@ -33,7 +33,7 @@ class ChunkVerdicts:
     images: list[int]
     broken: list[int]
     predictions: list[int]
-    unverified: int
+    unverified: list[int]
     nonfinite: list[int]
     seconds: float
 

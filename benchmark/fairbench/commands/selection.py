@@ -13,7 +13,7 @@ from fairbench.method import Method
 from fairbench.models import model_names
 from fairbench.plan import make_plan
 from fairbench.run import Run
-from fairbench.suite import Engine, Suite
+from fairbench.suite import Engine, Suite, Tier
 from fairbench.suite_file import load_suite
 
 
@@ -27,6 +27,7 @@ class Selection:
         seeds: empty for the suite's.
         settings: `field=value` texts, for every named method.
         plugins: files whose methods must be known.
+        tier: how far AutoAttack goes; None for the suite's.
         engine: of AutoAttack; None for the suite's.
     """
 
@@ -35,6 +36,7 @@ class Selection:
     seeds: tuple[int, ...] = ()
     settings: tuple[str, ...] = ()
     plugins: tuple[Path, ...] = ()
+    tier: Tier | None = None
     engine: Engine | None = None
 
 
@@ -61,8 +63,12 @@ def plan(selection: Selection) -> Planned:
             the plan, not an error.
     """
     suite = load_suite(selection.suite)
-    if selection.engine:
-        suite = replace(suite, evaluation=replace(suite.evaluation, engine=selection.engine))
+    evaluation = replace(
+        suite.evaluation,
+        tier=selection.tier or suite.evaluation.tier,
+        engine=selection.engine or suite.evaluation.engine,
+    )
+    suite = replace(suite, evaluation=evaluation)
     _check_names(suite)
     known = methods.names(plugins=selection.plugins)
 

@@ -11,7 +11,13 @@ from fairbench.console import console
 from fairbench.plan import State
 from fairbench.runner import Where, standings
 
-COLOURS = {State.DONE: "green", State.RUNNING: "cyan", State.INTERRUPTED: "yellow", State.NOT_RUN: "dim"}
+COLOURS = {
+    State.DONE: "green",
+    State.RUNNING: "cyan",
+    State.INTERRUPTED: "yellow",
+    State.NOT_RUN: "dim",
+    State.LOWER_TIER: "yellow",
+}
 
 
 def status(selection: Selection, where: Where, *, as_json: bool) -> int:

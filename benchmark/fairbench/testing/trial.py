@@ -158,7 +158,7 @@ def _short_suite(epochs: int) -> Suite:
         suite,
         recipe=replace(suite.recipe, epochs=epochs, batch_size=64, warmup=0.5),
         threat=replace(suite.threat, steps=3, step=step),
-        evaluation=replace(suite.evaluation, attacks=("pgd20",), pgd_steps=2, pgd_step=step),
+        evaluation=replace(suite.evaluation, tier="screen", pgd_steps=2, pgd_step=step),
     )
 
 
