@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from fairbench import load_suite
+from fairbench.audit import Audit
 from fairbench.method import Card
 from fairbench.provenance import Provenance
 from fairbench.store import NOT_RUN, Outcomes, no_rows, write_outcomes
@@ -42,22 +43,30 @@ def write_run(results: Path) -> WriteRun:
         autoattack: Sequence[int] | None = (5, 4, 3),
         epsilon: float = 0.15,
         parameters: Mapping[str, object] | None = None,
+        evaluation: Mapping[str, Any] | None = None,
         folder: str = "",
         file: str = "",
         **provenance: Any,
     ) -> Path:
         suite = load_suite("digits")
         suite = replace(suite, threat=replace(suite.threat, epsilon=epsilon))
+        asked = {"tier": "full" if autoattack else "screen", **(evaluation or {})}
+        suite = replace(suite, evaluation=replace(suite.evaluation, **asked))
         if provenance.get("role") == "teacher":
             suite = suite.teaching()
         method = provenance.setdefault("method", label)
-        description = {
+        description: dict[str, Any] = {
             "protocol": protocol_description(suite, dataset_digest=""),
             "method": method,
             "parameters": dict(parameters or {}),
             "seed": seed,
             "prerequisites": {},
         }
+        if provenance.get("role") == "external":
+            for trained in ("model", "recipe"):
+                del description["protocol"][trained]
+            external = {"name": label.removeprefix("external-"), "model": "robustbench:Carmon2019Unlabeled"}
+            description = {"protocol": description["protocol"], "external": external, "seed": seed}
         card = Card(
             title=label.upper(),
             authors="A. Author",
@@ -74,9 +83,12 @@ def write_run(results: Path) -> WriteRun:
             "suite": "digits",
             "suite_title": suite.title,
             "class_names": [str(k) for k in range(len(counts))],
-            "card": asdict(card),
+            "card": {} if "external" in description else asdict(card),
             "cost": 1.0,
+            "tier": "" if provenance.get("status") == "failed" else asked["tier"],
         } | provenance
+        if values["tier"] == "fast":
+            values.setdefault("audit", audit_of(autoattack or ()).plain())
         found = Provenance(label=label, seed=seed, **values)
         rows = no_rows() if found.status == "failed" else verdicts(counts, clean, pgd20, autoattack)
         path = results / (folder or found.suite) / label / (file or f"seed{seed}.parquet")
@@ -84,6 +96,12 @@ def write_run(results: Path) -> WriteRun:
         return path
 
     return write
+
+
+def audit_of(survivors: Sequence[int], *, breaks: int = 0) -> Audit:
+    """A tenth of the survivors of every class, rounded up."""
+    audited = tuple(-(-count // 10) for count in survivors)
+    return Audit(survivors=tuple(survivors), audited=audited, breaks=breaks)
 
 
 def verdicts(

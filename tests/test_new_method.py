@@ -36,7 +36,7 @@ schedule = "one-cycle"
 crop_padding = 1
 flip = false
 [evaluation]
-attacks = ["pgd20"]
+tier = "screen"
 pgd_steps = 2
 pgd_step = 0.075
 """

@@ -249,3 +249,21 @@ def test_terminal_table_shows_ranked_means_and_single_seeds(results: Path, write
     assert "[red]late, seed 0" in text
     assert "[red]late, seed 1: failed" in text
     assert "1 of 2 seeds failed" in text
+
+
+def test_terminal_table_of_a_fast_board_shows_bounds_and_strangers(results: Path, write_run: WriteRun) -> None:
+    fast = {"evaluation": {"tier": "fast"}}
+    write_row(write_run, "good", **fast)
+    write_run("cut", status="failed", reason="collapse", failed_epoch=4, **fast)
+    write_run("external-[b]zoo", role="external", warnings=["[i]mind this"], **fast)
+    console = Console(width=160, file=io.StringIO(), record=True)
+    console.print(terminal_table(only_board(results)))
+    text = console.export_text()
+    lines = [" ".join(line.replace("│", " ").split()) for line in text.splitlines()]
+    assert "1 good 30.0 40.0 40.0 50.0 80.0 86.7 9 of 12 1.00× 3" in lines
+    assert "– external-[b]zoo, seed 0 30.0 40.0 40.0 50.0 80.0 86.7 9 of 12 – 1" in lines
+    assert "– cut, seed 0: failed – – – – – – – – –" in lines
+    assert "· tier fast" in text
+    assert "APGD" in text
+    assert "AutoAttack" not in text
+    assert "external-[b]zoo: [i]mind this" in text

@@ -103,11 +103,15 @@ def test_a_foreign_parquet_file_is_refused(tmp_path: Path, read: Callable[[Path]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda values: values.update(schema=2), "has schema 2; this fairbench reads 1. Update fairbench"),
+        (lambda values: values.update(schema=3), "has schema 3; this fairbench reads 2. Update fairbench"),
+        (lambda values: values.update(schema=1), "has schema 1; this fairbench reads 2. Compute it again, or read it"),
         (lambda values: values.pop("schema"), "unreadable 'fairbench' metadata"),
         (lambda values: values.pop("seed"), "does not allow or misses: seed"),
         (lambda values: values.update(surprise=1), "does not allow or misses: surprise"),
         (lambda values: values.update(status="diverged"), "metadata of a wrong type: status"),
+        (lambda values: values.update(tier="quick"), "metadata of a wrong type: tier"),
+        (lambda values: values.update(role="guest"), "metadata of a wrong type: role"),
+        (lambda values: values.update(audit=[3], promotion=None), "metadata of a wrong type: audit, promotion"),
         (lambda values: values.update(class_names=[1, 2, 3]), "metadata of a wrong type: class_names"),
         (lambda values: values.update(warnings=[["nested"]]), "metadata of a wrong type: warnings"),
         (lambda values: values.update(card=[], seed="0"), "metadata of a wrong type: card, seed"),
@@ -135,7 +139,7 @@ def test_other_columns_are_refused_by_name(write_run: WriteRun) -> None:
     path = write_run()
     table = pq.read_table(path, partitioning=None)
     pq.write_table(table.drop_columns(["pgd20"]), path)
-    with pytest.raises(UserError, match=r"does not have the columns of schema 1; differing: pgd20 int16 not null\."):
+    with pytest.raises(UserError, match=r"does not have the columns of schema 2; differing: pgd20 int16 not null\."):
         read_outcomes(path)
 
 

@@ -9,23 +9,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import get_args
 
 from filelock import FileLock, Timeout
 
+from fairbench.comparability import tier_below
 from fairbench.errors import UserError
 from fairbench.hyperparameter import Parameter
 from fairbench.method import Method
 from fairbench.provenance import Provenance
 from fairbench.run import Run, changed_parameters
 from fairbench.store import read_provenance
-from fairbench.suite import Suite, Tier, content_key
+from fairbench.suite import Suite
 
 Create = Callable[[str, Mapping[str, Parameter]], Method]
 """(registered name, changed hyper-parameters) -> a method, as it is in the suite apart from these."""
-
-TIERS: tuple[str, ...] = get_args(Tier)
-"""Lowest first; each contains the verdicts of those before it."""
 
 
 class State(Enum):
@@ -136,9 +133,8 @@ def standing(  # noqa: PLR0911  one state after the other
             provenance = read_provenance(path)
         except UserError as error:
             return replace(known, state=State.UNREADABLE, reason=str(error))
-        if provenance.key != run.key and _in_tier(provenance, run) in TIERS[: TIERS.index(run.suite.evaluation.tier)]:
-            reason = f"evaluated in tier {_in_tier(provenance, run)} so far"
-            return replace(known, state=State.LOWER_TIER, reason=reason)
+        if lower := tier_below(provenance.description, run.description()):
+            return replace(known, state=State.LOWER_TIER, reason=f"evaluated in tier {lower} so far")
         if provenance.key != run.key:
             return replace(known, state=State.OTHER_PROTOCOL, reason=_other_protocol(path, provenance, run))
         if provenance.status == "failed":
@@ -177,17 +173,6 @@ def _locked(folder: Path) -> bool:
         return False
     lock.release()
     return False
-
-
-def _in_tier(found: Provenance, run: Run) -> str:
-    """The tier asked for in outcomes of the same run but for that; "" if anything else differs."""
-    try:
-        protocol = found.description["protocol"]
-        evaluation = {**protocol["evaluation"], "tier": run.suite.evaluation.tier}
-        same = content_key({**found.description, "protocol": {**protocol, "evaluation": evaluation}}) == run.key
-        return str(protocol["evaluation"]["tier"]) if same else ""
-    except (LookupError, TypeError, ValueError):  # a stranger's file; who reads it all will say what is wrong
-        return ""
 
 
 def _other_protocol(path: Path, found: Provenance, run: Run) -> str:

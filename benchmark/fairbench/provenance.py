@@ -1,7 +1,7 @@
 """Where a result comes from: all about a run that is not a verdict, as one JSON object in its file's metadata."""
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -128,7 +128,7 @@ def _has_type(value: Any, wanted: Any) -> bool:
     """Whether a JSON value is what a field holds, its elements included; numbers must be finite."""
     inner = get_args(wanted)
     if wanted is float:
-        return type(value) in (int, float) and math.isfinite(value)
+        return type(value) in (int, float) and abs(value) <= sys.float_info.max  # JSON knows integers of any size
     if get_origin(wanted) is Literal:
         return value in inner
     if get_origin(wanted) is list:

@@ -4,29 +4,33 @@
     boards.boards[0].ranked             # rows, best worst-class AutoAttack accuracy first
     boards.problems                     # files that could not be used, each with its reason
 
-A board holds runs of one suite whose protocols are equal and which were judged by the same attacks on the same images;
-nothing else is ever compared. A row is one method with one set of hyper-parameters over several seeds. Metrics are
-computed per seed and then averaged: averaging class vectors first would hide that each seed has its own worst class.
-Incomplete rows keep their seeds, and get no mean and no rank.
+A board holds runs of one suite whose protocols are equal and which were judged in one tier on the same images; nothing
+else is ever compared. A row is one method with one set of hyper-parameters over several seeds. Metrics are computed per
+seed and then averaged: averaging class vectors first would hide that each seed has its own worst class. Incomplete rows
+keep their seeds, and get no mean and no rank. Models that were trained elsewhere stand beside every board whose
+judgement they share, and are ranked on none.
 """
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from fairbench.board import Board, Boards, Problem, Row, Run
+from fairbench.comparability import TIERS, asked_tier, check_description, conditions, judged_protocol, read_audit
 from fairbench.errors import UserError
 from fairbench.metrics import Attack, average, class_accuracies, worst
 from fairbench.store import NOT_RUN, Outcomes, read_outcomes, result_files
-from fairbench.suite import Evaluation, Recipe, Threat, content_key
+from fairbench.suite import content_key
 
 REQUIRED_SEEDS = 3
 """Finished seeds of a ranked row."""
 
 UNFIT = ("randomised", "grad_at_inference")
 """Flags of models for which AutoAttack standard says too little; a person has to look first."""
+
+Place = tuple[str, int, str]
+"""Suite, tier and protocol of a board; sorts the highest tier first."""
 
 
 def build_boards(results: Path, *, expected: Iterable[str] = ()) -> Boards:
@@ -38,28 +42,38 @@ def build_boards(results: Path, *, expected: Iterable[str] = ()) -> Boards:
     """
     runs: list[Run] = []
     problems: list[Problem] = []
-    images: dict[str, str] = {}
     for path in result_files(results):
         file = path.relative_to(results).as_posix()
         try:
-            outcomes = read_outcomes(path)
-            runs.append(_run(file, outcomes))
-            images[file] = _test_set(outcomes)
+            runs.append(_run(file, read_outcomes(path)))
         except UserError as error:
             problems.append(Problem(file=file, message=str(error).replace(str(path), file)))
     runs, duplicates = _unique(runs)
-    teachers = [run for run in runs if run.provenance.role == "teacher"]
-    served = {_shared(run) for run in runs if run.provenance.role == "method"}
-    groups: dict[tuple[str, ...], list[Run]] = defaultdict(list)
-    for run in runs:
-        if run.provenance.role == "method" or _shared(run) not in served:
-            groups[run.provenance.suite, content_key(_protocol(run)), _ranking_attack(run)].append(run)
-    boards = []
-    for key in sorted(groups):
-        group, strays = _same_images(groups[key], images)
-        problems += strays
-        boards.append(_board(group, teachers=teachers, expected=expected))
     problems += duplicates
+    external = [run for run in runs if run.external]
+    teachers = [run for run in runs if run.provenance.role == "teacher"]
+    methods = [run for run in runs if run.provenance.role == "method"]
+    served = {_shared(run) for run in methods}
+    groups: dict[Place, list[Run]] = defaultdict(list)
+    for run in (*methods, *(teacher for teacher in teachers if _shared(teacher) not in served)):
+        groups[_place(run)].append(run)
+    promoted: dict[Place, list[Run]] = defaultdict(list)
+    for run in methods:
+        if run.tier != asked_tier(run.provenance):
+            promoted[_place(run, tier=asked_tier(run.provenance))].append(run)
+    boards = []
+    for place in sorted(groups):
+        group, strays = _same_images(groups[place])
+        problems += strays
+        boards.append(_board(group, teachers=teachers, external=external, promoted=promoted[place], expected=expected))
+    standing = {run.file for board in boards for row in board.external for run in row.runs}
+    strangers: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in external:
+        if run.file not in standing:
+            strangers[_beside(run)].append(run)
+    boards += [
+        _board(group, external=group) for group in sorted(strangers.values(), key=lambda group: _place(group[0]))
+    ]
     return Boards(boards=tuple(boards), problems=tuple(sorted(problems, key=lambda problem: problem.file)))
 
 
@@ -75,58 +89,55 @@ def ranking(rows: Sequence[Row], attack: Attack) -> tuple[Row, ...]:
 
 def _run(file: str, outcomes: Outcomes) -> Run:
     provenance = outcomes.provenance
-    _check_description(file, provenance.description)
+    check_description(provenance, file=file)
     if provenance.status == "failed":
+        if provenance.role == "external":
+            raise UserError(f"{file} says that training failed, yet its model was not trained here.")
         return Run(file=file, provenance=provenance, accuracies={})
-    judged = outcomes.rows["autoattack"] != NOT_RUN
-    attacks: tuple[Attack, ...] = ("clean", "pgd20", "autoattack") if judged.any() else ("clean", "pgd20")
+    judged = bool((outcomes.rows["autoattack"] != NOT_RUN).any())
+    allowed = TIERS[TIERS.index(asked_tier(provenance)) :]
+    if provenance.tier not in allowed or judged != (provenance.tier != "screen"):
+        raise UserError(f"{file} says that it reached tier {provenance.tier!r}, which its verdicts contradict.")
+    attacks: tuple[Attack, ...] = ("clean", "pgd20", "autoattack") if judged else ("clean", "pgd20")
     try:
         accuracies = {
             attack: class_accuracies(outcomes.rows, len(provenance.class_names), attack) for attack in attacks
         }
     except ValueError as error:
         raise UserError(f"{file}: {error}") from error
-    return Run(file=file, provenance=provenance, accuracies=accuracies)
+    return Run(
+        file=file,
+        provenance=provenance,
+        accuracies=accuracies,
+        images=_images(outcomes),
+        audit=read_audit(provenance, file=file),
+    )
 
 
-def _check_description(file: str, description: Mapping[str, Any]) -> None:
-    """Refuse a file that does not say in full under which protocol it was made."""
-    try:
-        content_key(description)  # refuses NaN
-        protocol = description["protocol"]
-        Threat(**protocol["threat"])
-        Recipe(**protocol["recipe"])
-        Evaluation(**protocol["evaluation"])
-        complete = {"protocol", "model"} <= set(protocol) and isinstance(protocol["dataset"], dict)
-        complete &= isinstance(description["parameters"], dict)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{file} does not say in full under which protocol it was made ({error}).") from error
-    if not complete:
-        raise UserError(f"{file} does not say in full under which protocol it was made.")
-
-
-def _protocol(run: Run) -> dict[str, Any]:
-    protocol: dict[str, Any] = run.provenance.description["protocol"]
-    return protocol
+def _place(run: Run, *, tier: str = "") -> Place:
+    """Where a run stands, in the tier that it reached or in another one."""
+    protocol = judged_protocol(run.provenance, tier=tier)
+    height = TIERS.index(protocol["evaluation"]["tier"])
+    return run.provenance.suite, -height, content_key(protocol)
 
 
 def _shared(run: Run) -> tuple[str, str]:
     """What a teacher has in common with the rows that it serves."""
-    return run.provenance.suite, content_key({**_protocol(run), "model": None})
+    return run.provenance.suite, content_key({**judged_protocol(run.provenance), "model": None})
 
 
-def _ranking_attack(run: Run) -> Attack:
-    """AutoAttack if it was run; a failed run stands where its protocol wanted it."""
-    evaluated: Iterable[str] = run.accuracies
-    if not run.finished:
-        evaluated = _protocol(run)["evaluation"]["attacks"]
-    return "autoattack" if "autoattack" in evaluated else "pgd20"
+def _beside(run: Run) -> tuple[str, str]:
+    """What a model trained elsewhere has in common with the rows that it stands beside."""
+    return content_key(conditions(run.provenance)), run.images
 
 
-def _setting(run: Run) -> str:
+def _setting(run: Run, *, tier: str = "") -> str:
     """What the seeds of a row share."""
+    if run.external:
+        return "-".join(_beside(run))
     description = run.provenance.description
-    return content_key({name: description.get(name) for name in ("protocol", "method", "parameters")})
+    shared = {name: description.get(name) for name in ("method", "parameters")}
+    return content_key({"protocol": judged_protocol(run.provenance, tier=tier), **shared})
 
 
 def _unique(runs: Iterable[Run]) -> tuple[list[Run], list[Problem]]:
@@ -143,21 +154,19 @@ def _unique(runs: Iterable[Run]) -> tuple[list[Run], list[Problem]]:
     return list(first.values()), problems
 
 
-def _test_set(outcomes: Outcomes) -> str:
-    """Digest of images and labels; "" for a failed run, which fits any."""
-    if outcomes.provenance.status == "failed":
-        return ""
+def _images(outcomes: Outcomes) -> str:
+    """Digest of what was tested."""
     digest = hashlib.sha256(repr(outcomes.provenance.class_names).encode())
     for column in ("index", "label"):
         digest.update(outcomes.rows[column].to_numpy().tobytes())
     return digest.hexdigest()
 
 
-def _same_images(runs: list[Run], images: Mapping[str, str]) -> tuple[list[Run], list[Problem]]:
-    """The runs on the most common test set, and the others as problems."""
-    tested = Counter(images[run.file] for run in runs if images[run.file])
+def _same_images(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
+    """The runs on the most common test set, and the others as problems; a failed run fits any."""
+    tested = Counter(run.images for run in runs if run.finished)
     usual = tested.most_common(1)[0][0] if tested else ""
-    strays = [run for run in runs if images[run.file] not in ("", usual)]
+    strays = [run for run in runs if run.images not in ("", usual)]
     message = "{} was evaluated on other images or classes than the rest of its board; it cannot be compared."
     return (
         [run for run in runs if run not in strays],
@@ -165,21 +174,33 @@ def _same_images(runs: list[Run], images: Mapping[str, str]) -> tuple[list[Run],
     )
 
 
-def _rows(runs: Iterable[Run]) -> list[Row]:
+def _rows(runs: Iterable[Run], *, promoted: Iterable[Run] = ()) -> list[Row]:
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
         groups[run.provenance.label, _setting(run)].append(run)
+    gone: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in promoted:
+        gone[run.provenance.label, _setting(run, tier=asked_tier(run.provenance))].append(run)
     rows = []
-    for (label, _), group in sorted(groups.items()):
-        ordered = tuple(sorted(group, key=lambda run: run.provenance.seed))
-        rows.append(Row(label=label, runs=ordered, reason=_reason(ordered)))
+    for key, group in sorted(groups.items()):
+        ordered = tuple(_by_seed(group))
+        rows.append(Row(label=key[0], runs=ordered, reason=_reason(ordered, promoted=_by_seed(gone[key]))))
     return rows
 
 
-def _reason(runs: Sequence[Run]) -> str:
-    failed = [run.provenance.seed for run in runs if not run.finished]
-    if failed:
+def _by_seed(runs: Iterable[Run]) -> list[Run]:
+    return sorted(runs, key=lambda run: run.provenance.seed)
+
+
+def _reason(runs: Sequence[Run], *, promoted: Sequence[Run]) -> str:
+    """Why a row is not ranked; "" if it is."""
+    if failed := [run for run in runs if not run.finished]:
         return f"{len(failed)} of {len(runs)} seeds failed"
+    if promoted:
+        seeds = [
+            f"seed {run.provenance.seed} was promoted to {run.tier}: {run.provenance.promotion}" for run in promoted
+        ]
+        return "; ".join([*seeds, f"run the others with --tier {promoted[0].tier}"])
     if len(runs) < REQUIRED_SEEDS:
         return f"{len(runs)} of the {REQUIRED_SEEDS} seeds that a rank needs"
     if unfit := [flag for flag in UNFIT if any(run.provenance.flags.get(flag) is True for run in runs)]:
@@ -187,20 +208,29 @@ def _reason(runs: Sequence[Run]) -> str:
     return ""
 
 
-def _board(runs: Sequence[Run], *, teachers: Iterable[Run], expected: Iterable[str]) -> Board:
+def _board(
+    runs: Sequence[Run],
+    *,
+    external: Iterable[Run],
+    teachers: Iterable[Run] = (),
+    promoted: Sequence[Run] = (),
+    expected: Iterable[str] = (),
+) -> Board:
     example = next((run for run in runs if run.finished), runs[0])
-    provenance, attack = example.provenance, _ranking_attack(example)
-    rows = _rows(run for run in runs if run.provenance.role == "method")
-    present = {row.provenance.method for row in rows}
+    provenance = example.provenance
+    rows = _rows((run for run in runs if run.provenance.role == "method"), promoted=promoted)
+    present = {row.provenance.method for row in rows} | {run.provenance.method for run in promoted}
     return Board(
         suite=provenance.suite,
         title=provenance.suite_title,
-        protocol=_protocol(example),
-        attack=attack,
+        protocol=conditions(provenance) if example.external else judged_protocol(provenance),
+        images=example.images,
         class_names=tuple(provenance.class_names),
         counts=tuple(int(count) for count in example.accuracies["clean"].counts) if example.finished else (),
-        ranked=ranking([row for row in rows if not row.reason], attack),
+        ranked=ranking([row for row in rows if not row.reason], example.attack),
         unranked=tuple(row for row in rows if row.reason),
         teachers=tuple(_rows(run for run in teachers if _shared(run) == _shared(example))),
+        external=ranking(_rows(run for run in external if _beside(run) == _beside(example)), example.attack),
+        promoted=tuple(sorted({run.provenance.label for run in promoted} - {row.label for row in rows})),
         missing=tuple(sorted(set(expected) - present)),
     )

@@ -111,7 +111,7 @@ def _convert(value: Any, wanted: Any, *, field: str) -> Any:
             raise UserError(f"{field} = {value!r} must be a list, written as [a, b].")
         return tuple(_convert(item, get_args(wanted)[0], field=f"{field}[{i}]") for i, item in enumerate(value))
     if wanted is float:
-        return _number(value, field=field)
+        return parse_number(value, field=field)
     if type(value) is not wanted:  # bool is an int for isinstance, and true is no number of epochs
         raise UserError(f"{field} = {value!r} is {_kind(type(value))}; it must be {_kind(wanted)}.")
     return value
@@ -137,11 +137,15 @@ def _parameter(value: Any, *, field: str) -> Parameter:
     """A hyper-parameter, whose field is not known here: text is a number if it is a fraction."""
     if not isinstance(value, Parameter):
         raise UserError(f"{field} = {value!r} is no hyper-parameter; allowed: a number, true, false or text.")
-    return _number(value, field=field) if isinstance(value, str) and _FRACTION.fullmatch(value) else value
+    return parse_number(value, field=field) if isinstance(value, str) and _FRACTION.fullmatch(value) else value
 
 
-def _number(value: Any, *, field: str) -> float:
-    """A finite float from a TOML number or from a fraction in quotes."""
+def parse_number(value: Any, *, field: str) -> float:
+    """A finite float from a number or from a text, which may be a fraction of 255 where the field is a length.
+
+    Raises:
+        UserError: naming the field.
+    """
     if type(value) in (int, float) and math.isfinite(value):
         return float(value)
     if isinstance(value, str):

@@ -30,7 +30,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def address(results: Path, write_run: Callable[..., Path], tmp_path: Path) -> str:
-    """A board of three ranked rows, an incomplete one and a teacher."""
+    """A board of three ranked rows, an incomplete one, a teacher and a model that was trained elsewhere."""
     ten = {"counts": [20] * 10, "clean": [19] * 10, "class_names": NAMES}
     for seed in range(3):
         write_run("alpha", seed=seed, **ten, pgd20=[12] * 10, autoattack=[8] * 9 + [3], cost=2.0)
@@ -39,6 +39,7 @@ def address(results: Path, write_run: Callable[..., Path], tmp_path: Path) -> st
     write_run("delta", seed=0, **ten, pgd20=[9] * 10, autoattack=[9] * 10)
     write_run("delta", seed=1, status="failed", reason="the loss became NaN", failed_epoch=3, class_names=NAMES)
     write_run("teacher", role="teacher", **ten, pgd20=[9] * 10, autoattack=[9] * 10)
+    write_run("external-zoo", role="external", **ten, pgd20=[19] * 10, autoattack=[18] * 10, warnings=["Look here."])
     (path,) = write_site(build_boards(results), tmp_path / "site")
     return path.as_uri()
 
@@ -115,11 +116,21 @@ def test_the_heat_map_switches(page: Page) -> None:
 
 
 def test_a_method_name_opens_its_details(page: Page) -> None:
-    details = page.locator("details", has_text="BRAVO")
+    details = page.locator("details:not(.flags)", has_text="BRAVO")
     assert details.get_attribute("open") is None
     page.locator(".name", has_text="BRAVO").click()
     details.locator("dl").wait_for(state="visible")
     assert "95 % envelope" in details.inner_text()
+
+
+def test_flags_are_folded_and_open(page: Page) -> None:
+    flags = page.locator("details.flags")
+    table = flags.locator("table")
+    assert not table.is_visible()
+    flags.locator("summary").click()
+    table.wait_for(state="visible")
+    assert table.locator("tbody tr").count() == 12, "every finished run, of whatever group"
+    assert "zoo (trained elsewhere), seed 0" in table.inner_text()
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
@@ -150,7 +161,7 @@ def test_both_colour_schemes_are_readable(page: Page, scheme: str) -> None:
     paper = page.locator("body").evaluate(BRIGHTNESS, "backgroundColor")
     assert paper < 0.05 if scheme == "dark" else paper > 0.8
     cells = page.locator(".heat .cell")
-    assert cells.count() == 3 * 4 * 10
+    assert cells.count() == 3 * 5 * 10
     for number in range(0, cells.count(), 5):
         text = cells.nth(number).evaluate(BRIGHTNESS, "color")
         ground = cells.nth(number).evaluate(BRIGHTNESS, "backgroundColor")

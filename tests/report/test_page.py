@@ -14,6 +14,7 @@ import pytest
 from fairbench.errors import UserError
 from fairbench.ranking import build_boards
 from fairbench.report.page import render, report_is_current, write_site
+from fairbench.store import read_outcomes
 
 WriteRun = Callable[..., Path]
 
@@ -134,6 +135,10 @@ def test_internal_links_have_targets_and_ids_are_unique(results: Path, write_run
     write_run("b", seed=0)
     write_run("t", role="teacher")
     write_row(write_run, "other", epsilon=0.1)
+    write_row(write_run, "a", evaluation=FAST)
+    write_row(write_run, "f", evaluation=FAST)
+    write_run("external-b", role="external")
+    write_run("external-c", role="external", counts=(9, 9, 9))
     document = Document(page_of(results, expected=["absld"]))
     ids = list(document.attributes("id"))
     assert len(ids) == len(set(ids))
@@ -171,6 +176,100 @@ def test_teachers_have_a_section(results: Path, write_run: WriteRun) -> None:
     assert "BIG-TRADES (teacher)" in text
 
 
+FAST = {"tier": "fast"}
+
+
+def test_a_fast_board_says_what_was_left_out_and_what_that_leaves_open(results: Path, write_run: WriteRun) -> None:
+    """One audited image of every class is so few that all others could be broken."""
+    for seed, survivors in enumerate([(5, 4, 3), (5, 4, 2), (5, 5, 5)]):
+        write_run("a", seed=seed, evaluation=FAST, autoattack=survivors, clean=(9, 9, 9), pgd20=(8, 8, 8))
+    page = page_of(results)
+    text = words(page)
+    assert "FAB and Square were left out but for an audit: a random 10 % of the survivors" in text
+    assert "the first two attacks of standard AutoAttack, APGD-CE and targeted APGD, within" in text
+    assert "not judged by all of AutoAttack" in text
+    assert "seed 2, audit: 0 of 3 broken; at most 12 of 15 more (95 %)" in text, "a row shows its weakest audit"
+    assert "0 of 3 broken; at most 8 of 11 more (95 %)" in text, "details show all of them"
+    assert ">3 of 4<small>1 audited</small>" in page, "and the bound of every class"
+    assert ">AutoAttack<" not in page, "the column is not called what it is not"
+
+
+def test_a_full_board_shows_no_audit(results: Path, write_run: WriteRun) -> None:
+    write_row(write_run, "a")
+    text = words(page_of(results))
+    assert "audit:" not in text
+    assert "audited" not in text
+
+
+def test_promotions_are_shown_with_their_reason(results: Path, write_run: WriteRun) -> None:
+    reason = "1 of 3 audited images were broken by FAB or Square"
+    write_row(write_run, "sound", evaluation=FAST)
+    write_run("doubtful", seed=0, evaluation=FAST)
+    write_run("doubtful", seed=1, evaluation=FAST, tier="full", promotion=reason)
+    write_run("gone", seed=0, evaluation=FAST, tier="full", promotion=reason)
+    full, fast = words(page_of(results, expected=["gone"])).split("tier fast Every method")
+    assert f"DOUBTFUL ICML 2019 seed 1 was promoted to full: {reason}; run the others with --tier full" in fast
+    assert "All runs of gone were promoted to a higher tier" in fast
+    assert f"Promoted seed 1 was promoted to full: {reason}" in full
+    assert "Not run yet" not in fast
+
+
+def test_a_command_to_copy_fills_the_board_that_it_stands_on(results: Path, write_run: WriteRun) -> None:
+    write_run("a", evaluation={"tier": "fast", "engine": "reference"})
+    text = words(page_of(results, expected=["absld"]))
+    assert "fairbench run-all --suite digits --tier fast --engine reference" in text
+    assert "standard AutoAttack (by pyautoattack)" in text
+
+
+def test_a_search_in_bf16_is_named(results: Path, write_run: WriteRun) -> None:
+    write_row(write_run, "a", evaluation={"search": "bf16"})
+    assert "searched for in bf16, which can miss some, and verified in fp32" in words(page_of(results))
+
+
+def test_models_trained_elsewhere_stand_beside_the_methods(results: Path, write_run: WriteRun) -> None:
+    write_row(write_run, "ours")
+    remark = "The prefix 'module.' was removed."
+    for seed in range(2):
+        write_run("external-theirs", seed=seed, role="external", autoattack=(7, 7, seed), warnings=[remark])
+    page = page_of(results)
+    text = words(page)
+    assert "Trained elsewhere" in text
+    assert text.count(remark) == 2, "in the table and in the details"
+    assert "model = robustbench:Carmon2019Unlabeled" in text
+    assert "theirs (trained elsewhere), seed 1" in text, "classes and flags are shown seed by seed"
+    assert not re.search(r"\b5\.0\b", text), "the mean of its worst classes is never formed"
+    assert "epoch 0 selected" not in text.partition("external-theirs Model")[2].partition("Flags")[0]
+
+
+def test_models_trained_elsewhere_alone(results: Path, write_run: WriteRun) -> None:
+    write_run("external-theirs", role="external")
+    text = words(page_of(results, expected=["absld"]))
+    assert "Models that were trained elsewhere are attacked on 30 test images of digits (3 classes) by PGD-20" in text
+    assert "Models in detail" in text
+    assert "Methods in detail" not in text
+    assert "No row is complete yet" not in text
+    assert "absld" not in text, "a board that nobody can fill misses nothing"
+
+
+def test_flags_are_a_table_that_is_folded(results: Path, write_run: WriteRun) -> None:
+    flags = {"randomised": False, "zero_gradient_share": 0.0123, "pgd_aa_gap_pp": 11.25, "train_mode_modules": ["<b>"]}
+    write_row(write_run, "a", flags=flags)
+    write_run("b", evaluation=FAST, tier="full", promotion="APGD is 11.2 points below PGD-20", flags=flags)
+    write_run("teacher", role="teacher", flags=flags)
+    write_run("external-c", role="external", flags=flags)
+    page = page_of(results)
+    (details,) = re.findall(r'<details class="flags">.*?</details>', page, flags=re.DOTALL)
+    assert re.findall(r'<th scope="row" class="method">([^<]*)</th>', details) == [
+        *(f"A, seed {seed}" for seed in range(3)),
+        "B, seed 0",
+        "TEACHER, seed 0",
+        "c (trained elsewhere), seed 0",
+    ]
+    for value in ("no", "1.2", "11.25", "&lt;b&gt;", "–"):
+        assert details.count(f'<td class="number">{value}</td>') >= 6
+    assert details.count('<td class="long">APGD is 11.2 points below PGD-20</td>') == 1
+
+
 def test_a_board_without_autoattack_says_so(results: Path, write_run: WriteRun) -> None:
     write_row(write_run, "screened", autoattack=None)
     text = words(page_of(results))
@@ -185,7 +284,7 @@ def test_bad_files_are_named_and_the_rest_is_shown(results: Path, write_run: Wri
     newer = write_run("newer")
     table = pq.read_table(newer, partitioning=None)
     metadata = dict(table.schema.metadata)
-    metadata[b"fairbench"] = metadata[b"fairbench"].replace(b'"schema": 1', b'"schema": 99')
+    metadata[b"fairbench"] = metadata[b"fairbench"].replace(b'"schema": 2', b'"schema": 99')
     pq.write_table(table.replace_schema_metadata(metadata), newer)
     text = words(page_of(results))
     assert "2 files could not be used" in text
@@ -215,8 +314,19 @@ def test_nothing_in_a_result_becomes_markup(results: Path, write_run: WriteRun) 
     write_row(write_run, "ranked", **values)
     failed = {"status": "failed", "reason": HOSTILE, "failed_epoch": 0}
     write_run("failed", **values | failed)
+    path = write_run("external-x", role="external")
+    description = read_outcomes(path).provenance.description
+    description["external"] = {"name": HOSTILE, "model": HOSTILE, HOSTILE: [HOSTILE]}
+    flags = {"randomised": HOSTILE, "train_mode_modules": [HOSTILE], "order_violations": [HOSTILE], "nonfinite": {}}
+    promoted = {"evaluation": {"tier": "fast"}, "tier": "full", "promotion": HOSTILE, "flags": flags}
+    write_row(write_run, "promoted", **values | promoted)
+    path.unlink()
+    write_run("external-x", **values | {"role": "external", "description": description, "card": {}, "flags": flags})
+    write_run("external-y", **values | {"role": "external", "description": description, "counts": (9, 9, 9)})
     page = page_of(results, expected=[HOSTILE + "not run"])
     document = Document(page)
+    assert page.count("(trained elsewhere) <code>") == 2, "on a board of methods and on one of their own"
+    assert page.count(">promoted</span>") == 1
     assert [tag for tag, _ in document.tags].count("script") == 1
     assert "img" not in {tag for tag, _ in document.tags}
     assert not any(name.startswith("on") for _, attributes in document.tags for name in attributes)

@@ -9,7 +9,6 @@ by the templates.
 
 import base64
 import hashlib
-import shlex
 from importlib import resources
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from markupsafe import Markup
 from fairbench import metrics
 from fairbench.atomic import atomic
 from fairbench.board import Boards
-from fairbench.report import phrases
+from fairbench.report import flags, headings, phrases
 
 PAGE = "index.html"
 
@@ -50,7 +49,7 @@ def render(boards: Boards) -> bytes:
         _environment()
         .get_template("page.html.j2")
         .render(
-            boards=boards.boards,
+            boards=list(zip(boards.boards, headings.headings(boards.boards), strict=True)),
             problems=boards.problems,
             style=Markup(_asset("page.css")),  # noqa: S704  our own file
             script=Markup(script),  # noqa: S704  our own file
@@ -80,14 +79,21 @@ def _environment() -> jinja2.Environment:
         "worst_class": metrics.worst_class,
         "deviation": metrics.deviation,
         "envelope": metrics.minimum_envelope,
-        "attack_names": phrases.ATTACK_NAMES,
+        "anchor": headings.anchor,
+        "attack_names": phrases.attack_names,
+        "audit_phrase": phrases.audit_phrase,
         "axis_end": phrases.axis_end,
         "card_of": phrases.card_of,
         "class_means": phrases.class_means,
+        "fill_command": phrases.fill_command,
+        "flag_cells": flags.cells,
+        "flag_headings": [heading for heading, _ in flags.COLUMNS.values()],
         "precision_sentence": phrases.precision_sentence,
+        "promotions": phrases.promotions,
         "protocol_sentence": phrases.protocol_sentence,
         "raised": phrases.raised,
         "row_name": phrases.row_name,
+        "weakest_audit": phrases.weakest_audit,
         "worst_classes": phrases.worst_classes,
     }
     environment.filters |= {
@@ -96,6 +102,5 @@ def _environment() -> jinja2.Environment:
         "percent": phrases.percent,
         "plural": phrases.plural,
         "settings": phrases.settings,
-        "shell": shlex.quote,
     }
     return environment

@@ -1,6 +1,7 @@
 """Sentences and figures of a board, generated from its values and never written by hand."""
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fairbench.audit import Audit
 from fairbench.board import Board, Row, Run
 from fairbench.method import Card
 from fairbench.metrics import Attack, Vector, wilson, worst
@@ -15,6 +17,11 @@ from fairbench.metrics import Attack, Vector, wilson, worst
 NOTHING = "–"
 
 ATTACK_NAMES: Mapping[Attack, str] = {"clean": "Clean", "pgd20": "PGD-20", "autoattack": "AutoAttack"}
+
+
+def attack_names(board: Board) -> Mapping[Attack, str]:
+    """What the attacks of a board are called: AutoAttack is more than the two attacks of tier `fast`."""
+    return {**ATTACK_NAMES, "autoattack": "APGD"} if board.tier == "fast" else ATTACK_NAMES
 
 
 def percent(share: float) -> str:
@@ -44,23 +51,85 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
+def ball(board: Board) -> str:
+    """The threat in few signs: `L∞ 8/255`."""
+    threat = board.protocol["threat"]
+    return f"{'L∞' if threat['norm'] == 'Linf' else threat['norm']} {radius(threat['epsilon'])}"
+
+
 def protocol_sentence(board: Board) -> str:
     """What the board shows: data, model, training, threat and attacks."""
     protocol = board.protocol
-    threat, evaluation = protocol["threat"], protocol["evaluation"]
-    dataset = protocol["dataset"].get("name", "a dataset of its own")
-    seeds = sorted({run.provenance.seed for row in (*board.ranked, *board.unranked) for run in row.runs})
-    ball = "L∞" if threat["norm"] == "Linf" else threat["norm"]
-    engine = {"fairbench": "", "reference": " (by pyautoattack)"}[evaluation.get("engine", "reference")]
-    attacks = [f"PGD-{evaluation['pgd_steps']}"] + [f"standard AutoAttack{engine}"] * (board.attack == "autoattack")
+    dataset = protocol["dataset"].get("name", "a dataset of its own" if board.trains else board.suite)
+    classes = plural(len(board.class_names), "class")
     tested = f" on {plural(sum(board.counts), 'test image')}" if board.counts else ""
-    return (
-        f"Every method trains {protocol['model']} on {dataset} ({plural(len(board.class_names), 'class')}) for "
+    threat = f"by {listed(_attacks(board))} within an {ball(board).replace(' ', ' ball of radius ')}"
+    if not board.trains:
+        attacked = f"Models that were trained elsewhere are attacked{tested} of {dataset} ({classes}) {threat}."
+        return " ".join([attacked, *_search(board)])
+    seeds = sorted({run.provenance.seed for row in (*board.ranked, *board.unranked) for run in row.runs})
+    trained = (
+        f"Every method trains {protocol['model']} on {dataset} ({classes}) for "
         f"{plural(protocol['recipe']['epochs'], 'epoch')}"
         + (f" with {'seed' if len(seeds) == 1 else 'seeds'} {listed(seeds)}" if seeds else "")
-        + f"; the checkpoint selected on validation data is attacked{tested} by {listed(attacks)} within an {ball} "
-        f"ball of radius {radius(threat['epsilon'])}."
+        + f"; the checkpoint selected on validation data is attacked{tested} {threat}."
     )
+    return " ".join([trained, *_search(board)])
+
+
+def _attacks(board: Board) -> list[str]:
+    evaluation = board.protocol["evaluation"]
+    engine = " (by pyautoattack)" if evaluation.get("engine") == "reference" else ""
+    tiers = {
+        "screen": [],
+        "fast": [f"the first two attacks of standard AutoAttack{engine}, APGD-CE and targeted APGD,"],
+        "full": [f"standard AutoAttack{engine}"],
+    }
+    return [f"PGD-{evaluation['pgd_steps']}", *tiers[board.tier]]
+
+
+def _search(board: Board) -> list[str]:
+    """What else has to be known of the attacks, as sentences."""
+    evaluation, sentences = board.protocol["evaluation"], []
+    if board.tier == "fast":
+        share = f"{100 * evaluation['audit']:g} %"
+        sentences.append(
+            f"FAB and Square were left out but for an audit: a random {share} of the survivors of every class faced "
+            "them, and none broke."
+        )
+    if evaluation.get("search") == "bf16":
+        sentences.append("Breaks were searched for in bf16, which can miss some, and verified in fp32.")
+    return sentences
+
+
+def fill_command(board: Board) -> str:
+    """What computes the missing runs of a board."""
+    engine = " --engine reference" if board.protocol["evaluation"].get("engine") == "reference" else ""
+    return f"fairbench run-all --suite {shlex.quote(board.suite)} --tier {board.tier}{engine}"
+
+
+def audit_phrase(audit: Audit) -> str:
+    """What an audit without a break saw and what it bounds, over all classes."""
+    return f"{audit.breaks} of {sum(audit.audited):,} broken; at most {audit_bound(audit)} more (95 %)"
+
+
+def audit_bound(audit: Audit) -> str:
+    """How many of the survivors could be broken: `26 of 340`."""
+    return f"{audit.missed_at_most_in_all:,} of {sum(audit.survivors):,}"
+
+
+def weakest_audit(row: Row) -> tuple[int, Audit] | None:
+    """Seed and audit that leave most open; None without audits."""
+    return max(row.audits.items(), key=lambda item: item[1].missed_at_most_in_all, default=None)
+
+
+def promotions(row: Row) -> list[str]:
+    """Why runs were judged in a higher tier than their protocol asks for, seed by seed."""
+    return [
+        f"seed {run.provenance.seed} was promoted to {run.tier}: {run.provenance.promotion}"
+        for run in row.runs
+        if run.provenance.promotion
+    ]
 
 
 def precision_sentence(board: Board) -> str:
@@ -93,13 +162,15 @@ def card_of(row: Row) -> dict[str, Any]:
     card = {field.name: "" for field in fields(Card)} | row.provenance.card
     # Results are not trusted: `javascript:` is an address too.
     followed = str(card["link"]).startswith(("https://", "http://"))
-    return card | {"title": card["title"] or row.label, "link": card["link"] if followed else ""}
+    name = row.provenance.description["external"]["name"] if row.runs[0].external else row.label
+    return card | {"title": card["title"] or name, "link": card["link"] if followed else ""}
 
 
 def row_name(row: Row) -> str:
     """The method's title, with the hyper-parameters that were changed: `TRADES (beta = 3.0)`."""
-    changed = ", ".join(settings(row.provenance.changed))
-    return f"{card_of(row)['title']}{f' ({changed})' if changed else ''}"
+    remarks = settings(row.provenance.changed) + (["trained elsewhere"] if row.runs[0].external else [])
+    title = str(card_of(row)["title"])
+    return f"{title} ({', '.join(remarks)})" if remarks else title
 
 
 def settings(parameters: Mapping[str, Any]) -> list[str]:

@@ -3,21 +3,25 @@
 from rich.markup import escape
 from rich.table import Table
 
+from fairbench.audit import Audit
 from fairbench.board import Board, Row, Run
 from fairbench.metrics import average, worst
-from fairbench.report.phrases import ATTACK_NAMES, NOTHING, multiple, percent
+from fairbench.report.headings import heading
+from fairbench.report.phrases import NOTHING, attack_names, audit_bound, multiple, percent, raised
 
 
 def terminal_table(board: Board) -> Table:
-    """Ranked rows with means over seeds, then the incomplete ones seed by seed; accuracies in percent."""
-    title = escape(board.title or board.suite)
-    table = Table(title=title, caption=_caption(board), title_justify="left", caption_justify="left")
+    """Ranked rows with means over seeds, then incomplete ones and models trained elsewhere; accuracies in percent."""
+    names = attack_names(board)
+    table = Table(title=escape(heading(board)), caption=_caption(board), title_justify="left", caption_justify="left")
     table.add_column("#", justify="right")
     table.add_column("method")
     for attack in reversed(board.attacks):
         style = "bold" if attack == board.attack else ""
-        table.add_column(f"{ATTACK_NAMES[attack]}\nworst", justify="right", style=style)
-        table.add_column(f"{ATTACK_NAMES[attack]}\naverage", justify="right")
+        table.add_column(f"{names[attack]}\nworst", justify="right", style=style)
+        table.add_column(f"{names[attack]}\naverage", justify="right")
+    if board.tier == "fast":
+        table.add_column("missed at\nmost (95 %)", justify="right")
     table.add_column("cost\n× PGD-AT", justify="right")
     table.add_column("seeds", justify="right")
     for rank, row in enumerate(board.ranked, start=1):
@@ -26,29 +30,50 @@ def terminal_table(board: Board) -> Table:
             for attack in reversed(board.attacks)
             for metric in (worst, average)
         ]
-        table.add_row(str(rank), escape(row.label), *accuracies, multiple(row.cost), str(len(row.runs)))
+        cells = [*accuracies, *_bound(board, *row.audits.values()), multiple(row.cost), str(len(row.runs))]
+        table.add_row(str(rank), escape(row.label), *cells)
     for row in board.unranked:
         for run in row.runs:
             table.add_row(NOTHING, *_single(board, row, run), style="dim")
+    if board.external:
+        table.add_section()
+    for row in board.external:
+        for run in row.runs:
+            table.add_row(NOTHING, *_single(board, row, run))
     return table
 
 
 def _single(board: Board, row: Row, run: Run) -> list[str]:
-    """One seed of an incomplete row."""
+    """One seed of a row without a mean."""
     name = escape(f"{row.label}, seed {run.provenance.seed}")
     if not run.finished:
-        return [f"{name}: failed", *[NOTHING] * (2 * len(board.attacks) + 2)]
+        return [f"{name}: failed", *[NOTHING] * (2 * len(board.attacks) + 2), *_bound(board)]
     accuracies = [
         percent(metric(run.accuracies[attack].values))
         for attack in reversed(board.attacks)
         for metric in (worst, average)
     ]
-    return [name, *accuracies, multiple(run.cost), "1"]
+    return [name, *accuracies, *_bound(board, run.audit), multiple(run.cost), "1"]
+
+
+def _bound(board: Board, *audits: Audit | None) -> list[str]:
+    """In tier `fast` a cell for what the weakest of these audits leaves open."""
+    if board.tier != "fast":
+        return []
+    known = [audit for audit in audits if audit]
+    return [audit_bound(max(known, key=lambda audit: audit.missed_at_most_in_all)) if known else NOTHING]
 
 
 def _caption(board: Board) -> str:
+    lines = ["Percent, mean over seeds; upper bounds on true robustness."]
+    if board.tier == "fast":
+        lines.append("APGD: APGD-CE and targeted APGD alone. FAB and Square were left out but for an audit; what they")
+        lines.append("could still break is bounded, in the seed where most is open.")
+    if board.promoted:
+        lines.append(f"Promoted to a higher tier, and on its board: {', '.join(board.promoted)}")
     labels: dict[str, list[str]] = {}
     for row in board.unranked:
         labels.setdefault(row.reason, []).append(row.label)
-    reasons = [f"{reason}: {', '.join(of)}" for reason, of in labels.items()]
-    return escape("\n".join(["Percent, mean over seeds; upper bounds on true robustness.", *reasons]))
+    lines += [f"{reason}: {', '.join(of)}" for reason, of in labels.items()]
+    lines += [f"{row.label}: {warning}" for row in board.external for warning in raised(row)]
+    return escape("\n".join(lines))
