@@ -4,6 +4,7 @@ Importing the package is cheap: nothing here imports torch.
 """
 
 from fairbench.errors import UserError as UserError
+from fairbench.external.evaluate import evaluate as evaluate
 from fairbench.hyperparameter import hyperparameter as hyperparameter
 from fairbench.method import Batch as Batch
 from fairbench.method import Card as Card

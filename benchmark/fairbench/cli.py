@@ -114,6 +114,92 @@ def status(**given: Any) -> None:
 
 
 @main.command()
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    required=True,
+    metavar="SPEC",
+    help="A name of `list models`, package.module:factory, file.py:factory or robustbench:NAME (repeatable).",
+)
+@click.option("--name", default="", help="Name of the row; models of the zoo bring theirs.")
+@click.option(
+    "--checkpoint", type=click.Path(exists=True, path_type=Path), metavar="FILE", help="Weights: safetensors or .pt."
+)
+@click.option("--key", default="", help="Entry of the checkpoint that holds the weights, if there are several.")
+@click.option("--mean", default="", metavar="R,G,B", help="Normalisation of a network that has none inside.")
+@click.option("--std", default="", metavar="R,G,B", help="Goes with --mean.")
+@click.option("--dataset", required=True, metavar="NAME|FILE.npz", help="Test images.")
+@click.option("--image-size", type=click.IntRange(min=1), metavar="N", help="Resize to N x N; default: as its suite.")
+@click.option("--norm", type=click.Choice(["Linf", "L2"]), default="Linf", show_default=True)
+@click.option("--eps", "epsilon", default="", metavar="8/255", help="Radius; default: as the suite of the dataset.")
+@click.option(
+    "--attack",
+    "attacks",
+    type=click.Choice(["pgd20", "autoattack"]),
+    multiple=True,
+    help="Another way to say the tier: pgd20 is screen, autoattack is full.",
+)
+@click.option("--tier", type=click.Choice(["screen", "fast", "full"]), help="How far AutoAttack goes; default: full.")
+@click.option(
+    "--engine",
+    type=click.Choice(["fairbench", "reference"]),
+    default="fairbench",
+    show_default=True,
+    help="AutoAttack.",
+)
+@click.option(
+    "--search",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Arithmetic of the search; breaks are verified in fp32.",
+)
+@click.option("--batch-size", type=click.IntRange(min=1), default=500, show_default=True, metavar="N")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="N images, of each class alike many.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of the training; names the file."
+)
+@_folder("--results", "results", "Outcomes, one parquet file per model.")
+@_folder("--work-dir", "runs", "Partial verdicts.")
+@_folder("--data-dir", "data", "Downloaded datasets and models.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:i]", help="Where to compute.")
+def evaluate(**given: Any) -> None:
+    """Judge models that were trained elsewhere, per class; they stand beside the ranked ones on the board."""
+    from fairbench.commands.evaluate import Asked, Folders  # noqa: PLC0415
+    from fairbench.commands.evaluate import evaluate as command  # noqa: PLC0415
+    from fairbench.suite import Evaluation  # noqa: PLC0415
+
+    judged = {name: given[name] for name in ("engine", "search", "batch_size")}
+    evaluation = Evaluation(tier=_tier(given), pgd_step=0.0, **judged)
+    names = ("models", "name", "checkpoint", "key", "mean", "std", "dataset", "image_size", "norm", "epsilon", "limit")
+    asked = Asked(**{name: given[name] for name in names}, seed=given["seed"], evaluation=evaluation)
+    folders = Folders(**{name: given[name] for name in ("results", "work_dir", "data_dir")})
+    raise SystemExit(command(asked, folders, device=given["device"]))
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.parquet")
+@click.option(
+    "--checkpoint", type=click.Path(exists=True, path_type=Path), metavar="FILE", help="Weights: safetensors or .pt."
+)
+@click.option(
+    "--model", default="", metavar="SPEC", help="As for evaluate; default: the architecture of the submission."
+)
+@click.option("--key", default="", help="Entry of the checkpoint that holds the weights, if there are several.")
+@click.option("--dataset", default="", metavar="FILE.npz", help="The file, if the dataset is one.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="Images.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=500, show_default=True, metavar="N")
+@_folder("--data-dir", "data", "Downloaded datasets and models.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:i]", help="Where to compute.")
+def verify(file: Path, **given: Any) -> None:
+    """Attack a sample of a submission again and compare verdicts, image by image."""
+    from fairbench.commands.verify import verify as command  # noqa: PLC0415
+
+    raise SystemExit(command(file, **given))
+
+
+@main.command()
 @_folder("--results", "results", "Outcomes to show.")
 @_folder("--site", "site", "Where the page is written.")
 @click.option("--check", is_flag=True, help="Write nothing; fail if the page is not what the results imply.")
@@ -125,7 +211,7 @@ def report(results: Path, site: Path, *, check: bool) -> None:
 
 
 @main.command("list")
-@click.argument("kind", type=click.Choice(["methods", "suites", "datasets", "models"]))
+@click.argument("kind", type=click.Choice(["methods", "suites", "datasets", "models", "zoo"]))
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def listing(kind: str, *, as_json: bool) -> None:
     """List what there is."""
@@ -151,6 +237,14 @@ def check_method(method: str) -> None:
     from fairbench.commands.check_method import check  # noqa: PLC0415
 
     raise SystemExit(check(method))
+
+
+def _tier(given: dict[str, Any]) -> Any:
+    """The tier, said by itself or by attacks."""
+    said = {(): None, ("pgd20",): "screen"}.get(tuple(sorted(set(given["attacks"]))), "full")
+    if said and given["tier"] and said != given["tier"]:
+        raise click.UsageError(f"--tier {given['tier']} contradicts --attack, which says {said}; give one of them.")
+    return said or given["tier"] or "full"
 
 
 def _selected(given: dict[str, Any]) -> Any:

@@ -41,17 +41,7 @@ class Display:
         self._shares: dict[str, float] = {}
         self._bars: dict[str, TaskID] = {}
         self._spoken: dict[str, float] = {}
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("ETA"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            console=console,
-            disable=not console.is_terminal,
-            speed_estimate_period=600,
-        )
+        self._progress = _bars(console)
         self._overall = self._progress.add_task("[bold]all runs", total=float(total))
         if reused:
             console.print(f"Runs to compute: {total}; finished before: {reused}.")
@@ -105,6 +95,52 @@ class Display:
 
     def _update_overall(self) -> None:
         self._progress.update(self._overall, completed=self._ended + sum(self._shares.values()))
+
+
+class StageDisplay:
+    """Shows the stages of one evaluation: a bar for each, plain lines elsewhere.
+
+    Args:
+        console: where to write.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = _bars(console)
+        self._stages: dict[str, TaskID] = {}
+        self._spoken = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def advanced(self, stage: str, done: int, total: int) -> None:
+        """A stage went on: `done` of `total` images."""
+        if stage not in self._stages:
+            self._stages[stage] = self._progress.add_task(stage)
+        self._progress.update(self._stages[stage], completed=done, total=total, description=f"{stage} {done}/{total}")
+        if not self._console.is_terminal and time.monotonic() - self._spoken > QUIET_SECONDS:
+            self._spoken = time.monotonic()
+            self._console.print(f"  {stage} {done}/{total}")
+
+
+def _bars(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+        console=console,
+        disable=not console.is_terminal,
+        speed_estimate_period=600,
+    )
 
 
 def _share(event: Advanced) -> float:

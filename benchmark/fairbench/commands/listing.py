@@ -6,12 +6,16 @@ import sys
 from fairbench import methods
 from fairbench.data.sources import dataset_names
 from fairbench.models import describe, model_names
+from fairbench.suite import Norm
 from fairbench.suite_file import load_suite, suite_names
+
+ZOO: tuple[tuple[str, Norm], ...] = (("cifar10", "Linf"), ("cifar10", "L2"), ("cifar100", "Linf"))
+"""Boards of RobustBench whose models can be evaluated here."""
 
 
 def listing(kind: str, *, as_json: bool) -> None:
     """Print names with one line about each."""
-    entries = {"methods": _methods, "suites": _suites, "datasets": _datasets, "models": _models}[kind]()
+    entries = {"methods": _methods, "suites": _suites, "datasets": _datasets, "models": _models, "zoo": _zoo}[kind]()
     if as_json:
         sys.stdout.write(json.dumps(entries, indent=2) + "\n")
         return
@@ -33,3 +37,14 @@ def _datasets() -> dict[str, str]:
 
 def _models() -> dict[str, str]:
     return {name: describe(name) for name in model_names()}
+
+
+def _zoo() -> dict[str, str]:
+    """What RobustBench has for the datasets of ours; the one list that takes seconds, because it asks RobustBench."""
+    from fairbench.external.zoo import zoo_names  # noqa: PLC0415  imports torch and the extra
+
+    boards: dict[str, list[str]] = {}
+    for dataset, norm in ZOO:
+        for name in zoo_names(dataset=dataset, norm=norm):
+            boards.setdefault(name, []).append(f"{dataset} {norm}")
+    return {f"robustbench:{name}": ", ".join(of) for name, of in sorted(boards.items())}

@@ -11,7 +11,8 @@ from fairbench.atomic import atomic
 from fairbench.commands.selection import Planned, Selection, plan
 from fairbench.console import console as make_console
 from fairbench.display import Display
-from fairbench.errors import INTERRUPTED, UserError
+from fairbench.errors import INTERRUPTED
+from fairbench.execution.devices import devices
 from fairbench.execution.processes import LocalProcesses
 from fairbench.execution.task import Ending, Task
 from fairbench.plan import Standing, State
@@ -28,7 +29,7 @@ def run_all(  # one argument per option
     planned = plan(selection)
     found = standings(planned.runs, where)
     tasks = needed_tasks(found, where, rerun=rerun)
-    devices = _devices(device) if tasks else ()
+    where_to = devices(device) if tasks else ()
     blocked = _blocked(found, tasks)
     problems = [*planned.problems, *blocked]
     if dry_run:
@@ -43,8 +44,8 @@ def run_all(  # one argument per option
         return 1 if problems else 0
     _check_folders(planned, where)
     _check_data(planned, where)
-    workers = min(jobs or _default_jobs(devices), len(tasks))
-    executor = LocalProcesses(jobs=workers, devices=devices)
+    workers = min(jobs or _default_jobs(where_to), len(tasks))
+    executor = LocalProcesses(jobs=workers, devices=where_to)
     failed = False
     with Display(console, total=len(tasks), reused=len(planned.runs) - len(tasks) - len(blocked)) as display:
         runner = Runner(executor, started=display.started, advanced=display.advanced, ended=display.ended)
@@ -101,8 +102,12 @@ def _show_plan(
 
 
 def _show_board(planned: Planned, where: Where, console: Console) -> None:
-    for board in build_boards(where.results).boards:
-        if board.suite == planned.suite.name:
+    """The board that was asked for, and the one to which its runs were promoted."""
+    suite = planned.suite
+    boards = [board for board in build_boards(where.results).boards if board.suite == suite.name and board.trains]
+    promoted = any(board.promoted for board in boards if board.tier == suite.evaluation.tier)
+    for board in boards:
+        if board.tier == suite.evaluation.tier or promoted:
             console.print(terminal_table(board))
 
 
@@ -125,24 +130,7 @@ def _check_data(planned: Planned, where: Where) -> None:
         model_of(run, dataset)
 
 
-def _devices(device: str) -> tuple[str, ...]:
-    """The devices that a choice stands for."""
-    import torch  # noqa: PLC0415
-
-    if device == "cpu":
-        return ("cpu",)
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    every = tuple(f"cuda:{i}" for i in range(count))
-    if device == "auto":
-        return every or ("cpu",)
-    if device == "cuda" and every:
-        return every
-    if device in every:
-        return (device,)
-    raise UserError(f"--device {device} is not available; available here: {', '.join(('auto', 'cpu', *every))}.")
-
-
-def _default_jobs(devices: tuple[str, ...]) -> int:
-    if devices != ("cpu",):
-        return len(devices)
+def _default_jobs(where_to: tuple[str, ...]) -> int:
+    if where_to != ("cpu",):
+        return len(where_to)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

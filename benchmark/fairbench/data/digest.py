@@ -19,12 +19,17 @@ def dataset_digest(source: DatasetSource, *, folder: str) -> str:
     """
     if not source.file:
         return ""
-    path = Path(folder, source.file)
+    return file_digest(Path(folder, source.file), advice="`dataset.file` is relative to the folder of the suite file.")
+
+
+def file_digest(path: Path, *, advice: str = "Check the path.") -> str:
+    """SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        UserError: if it is missing or unreadable.
+    """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UserError(
-            f"Cannot read the dataset {path}: {error.strerror or error}. "
-            "`dataset.file` is relative to the folder of the suite file."
-        ) from error
+        raise UserError(f"Cannot read the dataset {path}: {error.strerror or error}. {advice}") from error

@@ -38,7 +38,7 @@ def load_dataset(source: DatasetSource, *, folder: str, data_dir: Path) -> Datas
 
     def split(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Split:
         tensor = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-        return Split(_resized(tensor, source.image_size), torch.from_numpy(labels.copy()))
+        return Split(resized(tensor, source.image_size), torch.from_numpy(labels.copy()))
 
     return Dataset(
         name=source.name,
@@ -49,7 +49,7 @@ def load_dataset(source: DatasetSource, *, folder: str, data_dir: Path) -> Datas
     )
 
 
-def _resized(images: torch.Tensor, size: int) -> torch.Tensor:
+def resized(images: torch.Tensor, size: int) -> torch.Tensor:
     """Images of that height and width; 0 keeps them. In chunks, because the arithmetic is in float."""
     if size in (0, images.shape[2]) and size in (0, images.shape[3]):
         return images

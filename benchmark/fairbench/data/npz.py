@@ -21,18 +21,22 @@ from numpy.typing import NDArray
 from fairbench.data.arrays import Arrays
 from fairbench.errors import UserError
 
-_REQUIRED = ("train_images", "train_labels", "test_images", "test_labels")
+_TRAIN, _TEST = ("train_images", "train_labels"), ("test_images", "test_labels")
 
 
-def read_npz(path: Path) -> Arrays:
+def read_npz(path: Path, *, test_only: bool = False) -> Arrays:
     """Read and check a dataset file.
+
+    Args:
+        path: of the file.
+        test_only: nothing is trained on it: the training arrays are not read, may be absent, and are empty.
 
     Raises:
         UserError: naming the file, the array, what was found and what is allowed.
     """
     try:
         with path.open("rb") as stream, _opened(stream, path) as file:
-            return _read(file, path)
+            return _read(file, path, test_only=test_only)
     except OSError as error:
         raise UserError(f"Cannot read the dataset {path}: {error.strerror or error}.") from error
 
@@ -47,24 +51,29 @@ def _opened(stream: BinaryIO, path: Path) -> NpzFile:
     return file
 
 
-def _read(file: NpzFile, path: Path) -> Arrays:
-    missing = [name for name in _REQUIRED if name not in file.files]
+def _read(file: NpzFile, path: Path, *, test_only: bool) -> Arrays:
+    required = _TEST if test_only else (*_TRAIN, *_TEST)
+    missing = [name for name in required if name not in file.files]
     if missing:
         raise UserError(
             f"{path} has no array {missing[0]!r}; it has: {', '.join(file.files) or 'nothing'}. "
-            f"Needed: {', '.join(_REQUIRED)}, and optionally class_names."
+            f"Needed: {', '.join(required)}, and optionally class_names."
         )
-    train_images, test_images = (_images(file, path, f"{part}_images") for part in ("train", "test"))
+    test_images = _images(file, path, "test_images")
+    test_labels = _labels(file, path, "test_labels", count=len(test_images))
+    train_images, train_labels = test_images[:0], test_labels[:0]
+    if not test_only:
+        train_images = _images(file, path, "train_images")
+        train_labels = _labels(file, path, "train_labels", count=len(train_images))
     if train_images.shape[1:] != test_images.shape[1:]:
         raise UserError(
             f"{path}: 'train_images' has images of shape {train_images.shape[1:]}, 'test_images' of "
             f"{test_images.shape[1:]}; they must be alike (height, width, channels)."
         )
-    train_labels = _labels(file, path, "train_labels", count=len(train_images))
-    test_labels = _labels(file, path, "test_labels", count=len(test_images))
-    class_names = _class_names(file, path, train_labels)
+    naming = ("test_labels", test_labels) if test_only else ("train_labels", train_labels)
+    class_names = _class_names(file, path, *naming)
     for name, labels in (("train_labels", train_labels), ("test_labels", test_labels)):
-        if labels.min() < 0 or labels.max() >= len(class_names):
+        if len(labels) and (labels.min() < 0 or labels.max() >= len(class_names)):
             raise UserError(
                 f"{path}: {name!r} goes from {labels.min()} to {labels.max()}; allowed: 0 to {len(class_names) - 1}, "
                 f"for {len(class_names)} classes."
@@ -108,15 +117,15 @@ def _labels(file: NpzFile, path: Path, name: str, *, count: int) -> NDArray[np.i
     return labels.astype(np.int64)
 
 
-def _class_names(file: NpzFile, path: Path, train_labels: NDArray[np.int64]) -> tuple[str, ...]:
-    """The file's names, or the labels themselves."""
-    present = np.unique(train_labels)
+def _class_names(file: NpzFile, path: Path, array: str, labels: NDArray[np.int64]) -> tuple[str, ...]:
+    """The file's names, or the labels of the array themselves."""
+    present = np.unique(labels)
     if "class_names" not in file.files:
         expected = np.arange(len(present))
         if not np.array_equal(present, expected):
             stray = present[present != expected][0]
             raise UserError(
-                f"{path}: 'train_labels' has the label {stray} but not every label below it; "
+                f"{path}: {array!r} has the label {stray} but not every label below it; "
                 "allowed: 0 to classes - 1, each at least once."
             )
         return tuple(map(str, present))
@@ -125,7 +134,7 @@ def _class_names(file: NpzFile, path: Path, train_labels: NDArray[np.int64]) -> 
         raise UserError(
             f"{path}: 'class_names' has shape {names.shape} and type {names.dtype}; allowed: (classes,) strings."
         )
-    if len(names) != len(present):
+    if len(names) != len(present) and array == "train_labels":
         raise UserError(
             f"{path}: 'class_names' has {len(names)} names, but 'train_labels' has {len(present)} different labels; "
             "they must agree."

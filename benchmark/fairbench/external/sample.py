@@ -1,0 +1,100 @@
+"""The test images that a model is evaluated on: a dataset's, or a class-stratified part of them.
+
+sample = load_sample("cifar10", data_dir=Path("data"), limit=1000)
+sample.indices              # where they lie in the test set, which keys the attacks' noise
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fairbench.data.arrays import Arrays
+from fairbench.data.digest import file_digest
+from fairbench.data.loading import resized
+from fairbench.data.npz import read_npz
+from fairbench.data.sources import load_source
+from fairbench.data.stratified import stratified_subset
+from fairbench.suite import Suite
+from fairbench.suite_file import load_suite, suite_names
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sample:
+    """Test images with what identifies them.
+
+    Attributes:
+        name: of the dataset, and of the folder of its outcomes.
+        images: (n, channels, height, width), uint8 or float32 in [0, 1].
+        labels: (n,) int64.
+        indices: positions in the test set, (n,) int64, rising.
+        class_names: by label.
+        identity: of the dataset, as in the description of a run.
+    """
+
+    name: str
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+    class_names: tuple[str, ...]
+    identity: Mapping[str, object]
+
+    def part(self, limit: int) -> "Sample":
+        """As many images of each class as of the others, `limit` in all; a larger part contains a smaller one."""
+        rows = torch.from_numpy(stratified_subset(self.labels.numpy(), limit=limit))
+        return self.at(rows)
+
+    def at(self, rows: Tensor) -> "Sample":
+        """The images of these rows, (m,) rising."""
+        return Sample(
+            name=self.name,
+            images=self.images[rows],
+            labels=self.labels[rows],
+            indices=self.indices[rows],
+            class_names=self.class_names,
+            identity=self.identity,
+        )
+
+
+def load_sample(dataset: str, *, data_dir: Path, image_size: int | None = None) -> Sample:
+    """The whole test set of a dataset.
+
+    Args:
+        dataset: a name of `fairbench list datasets`, or an `.npz` file, of which the test arrays are enough.
+        data_dir: of downloads.
+        image_size: height and width to resize to, 0 for none; None as the suite of that dataset has it.
+
+    Raises:
+        UserError: if it cannot be read or downloaded.
+    """
+    suite = usual_suite(dataset)
+    size = image_size if image_size is not None else suite.dataset.image_size if suite else 0
+    path = Path(dataset)
+    if path.suffix == ".npz":
+        arrays, name = read_npz(path, test_only=True), re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).strip("-.")
+        identity = {"name": name, "image_size": size, "sha256": file_digest(path)}
+    else:
+        arrays, name = load_source(dataset, data_dir=data_dir, image_size=size), dataset
+        identity = {"name": name, "image_size": size, "sha256": ""}
+    return _sample(arrays, name=name or "file", size=size, identity=identity)
+
+
+def usual_suite(dataset: str) -> Suite | None:
+    """The first suite that ships for a dataset; what it says about threat and image size holds for all of them."""
+    return next((suite for suite in map(load_suite, suite_names()) if suite.dataset.name == dataset), None)
+
+
+def _sample(arrays: Arrays, *, name: str, size: int, identity: Mapping[str, object]) -> Sample:
+    images = torch.from_numpy(arrays.test_images.transpose(0, 3, 1, 2).copy())
+    return Sample(
+        name=name,
+        images=resized(images, size),
+        labels=torch.from_numpy(arrays.test_labels.astype(np.int64)),
+        indices=torch.arange(len(images)),
+        class_names=arrays.class_names,
+        identity=identity,
+    )

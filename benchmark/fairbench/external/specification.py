@@ -1,0 +1,197 @@
+"""A model that others trained, from what the user says about it: one function for every way to say it.
+
+    load_external("resnet18", checkpoint=Path("best.pth"), ...)          # an architecture of ours, their weights
+    load_external("experiments/models.py:robust_resnet", ...)            # code that builds it
+    load_external("robustbench:Wong2020Fast", ...)                       # from the zoo
+
+Whatever comes back takes images in [0, 1] and has been called once, so that a network for other images or another
+number of classes is a sentence now, and not a traceback or a wrong number in an hour.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import shorten
+
+import torch
+from torch import Tensor, nn
+
+from fairbench.checkpoint import file_sha256
+from fairbench.errors import UserError, unknown
+from fairbench.external.factory import call_factory
+from fairbench.external.foreign_weights import fit, read_weights
+from fairbench.external.normalisation import Normalisation
+from fairbench.models import build_model, model_names
+from fairbench.models.normalised import Normalised
+from fairbench.suite import Norm
+
+_ZOO = "robustbench:"
+_NORMALISING = {"mean", "std", "mu", "sigma"}
+_AS_IT_IS = Normalisation(mean=(0.0,), std=(1.0,))
+_FORMS = (
+    "A model is also given as package.module:factory, path/to/file.py:factory or robustbench:NAME, and a file with "
+    "weights by --checkpoint."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class External:
+    """A model that is ready to be evaluated.
+
+    Attributes:
+        model: on the CPU in eval mode, from images in [0, 1] to logits.
+        specification: as given, without folders.
+        file_sha256: of the checkpoint; empty without one.
+        remarks: sentences on what a reader of its numbers should know.
+    """
+
+    model: nn.Module
+    specification: str
+    file_sha256: str
+    remarks: tuple[str, ...]
+
+
+def load_external(
+    given: str,
+    *,
+    checkpoint: Path | None = None,
+    key: str = "",
+    normalisation: Normalisation | None = None,
+    dataset: str,
+    classes: int,
+    channels: int,
+    size: tuple[int, int],
+    norm: Norm,
+    folder: Path,
+) -> External:
+    """Build a model and give it its weights; the caller's random state stays as it is.
+
+    Args:
+        given: a name of `fairbench list models`, `package.module:factory`, `path/to/file.py:factory`, or
+            `robustbench:NAME`.
+        checkpoint: a file with the weights; needed for the first form, optional for the others.
+        key: the entry of the checkpoint that holds them, where there are several.
+        normalisation: for a network that does not normalise images itself.
+        dataset: name of the dataset; with `norm` it says which board of RobustBench is meant.
+        classes: number of logits.
+        channels: of the images.
+        size: height and width of the images.
+        norm: of the attack.
+        folder: of downloads.
+
+    Raises:
+        UserError: saying what does not fit, and what to give instead.
+    """
+    if key and checkpoint is None:
+        raise UserError(f"--key {key} names an entry of a checkpoint; give the file with --checkpoint.")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)  # a factory that draws weights draws the same ones every time
+        if given.startswith(_ZOO):
+            from fairbench.external.zoo import zoo_model  # noqa: PLC0415  an extra, for those who ask for it
+
+            if normalisation is not None:
+                raise UserError(f"{given} normalises images itself; leave out {normalisation}.")
+            name = given.removeprefix(_ZOO)
+            model, remarks = zoo_model(name, dataset=dataset, norm=norm, checkpoint=checkpoint, key=key, folder=folder)
+        elif ":" in given:
+            model, remarks = _from_factory(given, checkpoint, key=key, normalisation=normalisation, channels=channels)
+        elif given in model_names():
+            model, remarks = _of_ours(
+                given,
+                checkpoint,
+                key=key,
+                normalisation=normalisation,
+                classes=classes,
+                channels=channels,
+                size=size,
+            )
+        else:
+            raise unknown("model", given, model_names(), advice=_FORMS)
+        model = model.cpu().eval()
+        _check(model, given=given, classes=classes, shape=(channels, *size))
+    target, colon, name = given.rpartition(":")
+    return External(
+        model=model,
+        specification=f"{Path(target).name if target.endswith('.py') else target}{colon}{name}",
+        file_sha256="" if checkpoint is None else file_sha256(checkpoint),
+        remarks=remarks,
+    )
+
+
+def _of_ours(
+    given: str,
+    checkpoint: Path | None,
+    *,
+    key: str,
+    normalisation: Normalisation | None,
+    classes: int,
+    channels: int,
+    size: tuple[int, int],
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """An architecture of `fairbench list models`; our own checkpoints hold a normalisation, others do not."""
+    if checkpoint is None:
+        raise UserError(f"{given} is an architecture without weights; give a file of them with --checkpoint.")
+    weights = read_weights(checkpoint, key=key)
+    values = (normalisation or _AS_IT_IS).for_channels(channels)
+    model = build_model(given, classes=classes, channels=channels, size=size, mean=values.mean, std=values.std)
+    assert isinstance(model, Normalised)
+    if not {name.rpartition(".")[2] for name in weights.tensors} & {"mean", "std"}:
+        remarks = fit(model.network, weights, origin=str(checkpoint))
+        if normalisation is None:
+            raise UserError(
+                f"{checkpoint} fits, but does not say with which normalisation it was trained. Give it per channel, in "
+                "units of [0, 1]: for CIFAR-10 mostly --mean 0.4914,0.4822,0.4465 --std 0.2471,0.2435,0.2616; for a "
+                "network that takes [0, 1] as it is, --mean 0 --std 1."
+            )
+        return model, (*weights.remarks, *remarks, f"Images are normalised as given: {values}.")
+    remarks = fit(model, weights, origin=str(checkpoint))
+    held = Normalisation.of(model)
+    if normalisation is not None and not values.agrees_with(held):
+        raise UserError(f"{values} contradicts {checkpoint}, which holds {held}. Leave the options out to use that.")
+    return model, (*weights.remarks, *remarks)
+
+
+def _from_factory(
+    given: str, checkpoint: Path | None, *, key: str, normalisation: Normalisation | None, channels: int
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """What somebody's code builds, with other weights or behind a normalisation where that is asked for."""
+    model = call_factory(given)
+    if checkpoint is None:
+        remarks: tuple[str, ...] = ("No checkpoint was given: the weights are those that the factory gave the model.",)
+    else:
+        weights = read_weights(checkpoint, key=key)
+        remarks = (*weights.remarks, *fit(model, weights, origin=str(checkpoint)))
+    if normalisation is None:
+        return model, remarks
+    for name, buffer in model.named_buffers():
+        if name.rpartition(".")[2] in _NORMALISING and buffer.numel() in {1, channels}:
+            raise UserError(
+                f"{given} normalises images itself, by its buffer {name!r}; behind {normalisation} they would be "
+                "normalised twice. Leave the options out."
+            )
+    values = normalisation.for_channels(channels)
+    return Normalised(model, mean=values.mean, std=values.std), (*remarks, f"Images are normalised as given: {values}.")
+
+
+def _check(model: nn.Module, *, given: str, classes: int, shape: tuple[int, ...]) -> None:
+    """Two black images must give two rows of logits."""
+    try:
+        with torch.no_grad():
+            logits = model(torch.zeros(2, *shape))
+    except Exception as error:  # the border to foreign code: the user shall see whatever it raises
+        raise UserError(
+            f"{given} cannot take images of {shape[0]}x{shape[1]}x{shape[2]} (channels, height, width): "
+            f"{type(error).__name__}: {shorten(str(error), 300).rstrip('.')}. Check which dataset it was made for."
+        ) from error
+    if not (isinstance(logits, Tensor) and logits.is_floating_point()):
+        kind = f"a tensor of {logits.dtype}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        raise UserError(f"{given} returns {kind}; a model returns logits alone. Write a factory that unwraps them.")
+    if logits.shape == (2, classes):
+        return
+    if logits.ndim == 2 and len(logits) == 2:
+        raise UserError(
+            f"{given} distinguishes {logits.shape[1]} classes, the dataset has {classes}. Check which dataset it was "
+            "trained on, and how many classes its factory builds."
+        )
+    raise UserError(
+        f"{given} turns 2 images into an output of shape {tuple(logits.shape)}; logits have the shape (2, {classes})."
+    )
