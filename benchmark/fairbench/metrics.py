@@ -26,7 +26,7 @@ Counts = npt.NDArray[np.int64]
 
 
 class Interval(NamedTuple):
-    """Both ends, within [0, 1]."""
+    """Both ends."""
 
     low: float
     high: float
