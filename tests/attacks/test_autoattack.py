@@ -538,7 +538,7 @@ def test_garbage_at_the_end_of_a_log_is_dropped(
         ({"evaluation": replace(EVALUATION, seed=1)}, "settings"),
         ({"settings": replace(QUICK, square_queries=61)}, "settings"),
         ({"labels": torch.zeros(50, dtype=torch.long)}, "data"),
-        ({"images": torch.zeros(50, 1, 8, 8)}, "data"),
+        ({"images": torch.zeros(50, 1, 8, 8)}, "clean predictions and other data"),
         ({"indices": torch.arange(1, 51)}, "data"),
     ],
     ids=str,

@@ -14,7 +14,7 @@ on a point checked to lie in the ball and in [0, 1], confirms it.
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import pyautoattack
@@ -32,9 +32,11 @@ from fairbench.attacks.judging import (
     unit_images,
 )
 from fairbench.attacks.reference import reference_attack
+from fairbench.attacks.search import search_model
 from fairbench.attacks.settings import STANDARD, AutoAttackSettings
 from fairbench.attacks.standard.attack import VERSION, standard_attack
 from fairbench.attacks.standard.noise import ImageNoise
+from fairbench.attacks.standard.steady import steady
 from fairbench.attacks.verdict_log import ChunkVerdicts, VerdictLog
 from fairbench.attacks.watched import Watched
 from fairbench.fingerprint import tensors_sha256, weights_sha256
@@ -137,6 +139,7 @@ class AutoAttack:
         fingerprint = {
             "weights": weights_sha256(model),
             "data": tensors_sha256({"images": images, "labels": labels, "positions": positions}),
+            "clean predictions": tensors_sha256({"clean": clean}),  # code can change where no weight does
             "settings": {
                 "norm": threat.norm,
                 "epsilon": threat.epsilon,
@@ -178,6 +181,7 @@ class AutoAttack:
                 chunk, done = rows[: self._evaluation.batch_size], total - len(rows)
                 verdicts = _attack_chunk(
                     self._judged,
+                    self._searching,
                     unit_images(self._images[chunk]),
                     self._labels[chunk],
                     attack=name,
@@ -191,6 +195,19 @@ class AutoAttack:
                 tally.take(verdicts, among=left)
                 rows = rows[len(chunk) :]
                 self._progress(name, total - len(rows), total)
+
+    @cached_property
+    def _searching(self) -> Judged:
+        """The network that our engine searches with; it may be the judged model itself."""
+        if self._evaluation.engine == "reference":
+            return self._judged
+        return search_model(
+            self._judged,
+            self._images,
+            indices=self._positions,
+            precision=self._evaluation.search,
+            batch_size=self._evaluation.batch_size,
+        )
 
     def found(self) -> AutoAttacked:
         """What the attacks so far have found."""
@@ -260,6 +277,7 @@ def _beat(progress: Progress, attack: str, done: int, total: int, more: int) -> 
 
 def _attack_chunk(
     judged: Judged,
+    searching: Judged,
     images: Tensor,
     labels: Tensor,
     *,
@@ -274,7 +292,10 @@ def _attack_chunk(
     began = time.perf_counter()
     ball = Ball(threat.norm, images, threat.epsilon)
     forwards = settings.forwards(attack, classes=judged.classes)
-    watched = Watched(judged, ball, heartbeat=lambda calls: heartbeat(len(images) * min(calls, forwards) // forwards))
+    watched = Watched(
+        searching, ball, heartbeat=lambda calls: heartbeat(len(images) * min(calls, forwards) // forwards)
+    )
+    exact = watched if searching is judged else Watched(judged, ball, heartbeat=lambda _calls: None)
     seed = derived_seed(evaluation.seed, attack, int(indices[0]))
     with private_randomness(seed):
         if evaluation.engine == "reference":
@@ -299,10 +320,13 @@ def _attack_chunk(
                 threat=threat,
                 noise=noise,
                 settings=settings,
+                rows=evaluation.batch_size,
+                exact=None if exact is watched else exact,
             ).images
-        logits = watched(adversarial)
-    predicted = torch.where(watched.nonfinite, another_class(labels), predictions(logits, labels))
-    broken = ball.contains(adversarial) & (predicted != labels) | watched.nonfinite
+        logits = steady(exact)(adversarial)  # as in the attack: what it confirmed is not refused by round-off
+    nonfinite = watched.nonfinite | exact.nonfinite
+    predicted = torch.where(nonfinite, another_class(labels), predictions(logits, labels))
+    broken = ball.contains(adversarial) & (predicted != labels) | nonfinite
     claimed = (adversarial != images).flatten(1).any(dim=1)
     return ChunkVerdicts(
         attack=attack,
@@ -310,6 +334,6 @@ def _attack_chunk(
         broken=broken.nonzero().flatten().tolist(),
         predictions=predicted[broken].tolist(),
         unverified=(claimed & ~broken).nonzero().flatten().tolist(),
-        nonfinite=watched.nonfinite.nonzero().flatten().tolist(),
+        nonfinite=nonfinite.nonzero().flatten().tolist(),
         seconds=time.perf_counter() - began,
     )

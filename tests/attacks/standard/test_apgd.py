@@ -24,8 +24,10 @@ NORMS: list[Norm] = ["Linf", "L2"]
 LOSSES: list[Loss] = ["ce", "targeted"]
 
 
-def attack(case: Any, *, loss: Loss, rows: Tensor | None = None, noise: Any = None, iterations: int = 20) -> Found:
-    """Attack some rows of a case, in that order; all by default."""
+def attack(
+    case: Any, *, loss: Loss, rows: Tensor | None = None, noise: Any = None, iterations: int = 20, joined: int = 0
+) -> Found:
+    """Attack some rows of a case, in that order; all by default. Targets are joined up to so many rows."""
     rows = case.indices if rows is None else rows
     return apgd(
         case.model,
@@ -37,6 +39,7 @@ def attack(case: Any, *, loss: Loss, rows: Tensor | None = None, noise: Any = No
         loss=loss,
         targets=case.targets[rows] if loss == "targeted" else None,
         iterations=iterations,
+        rows=joined,
     )
 
 
@@ -121,6 +124,31 @@ def test_an_image_is_attacked_alike_in_any_company(norm: Norm, loss: Loss, make_
         assert torch.equal(part.broken, whole.broken[rows])
         assert torch.equal(part.images, whole.images[rows])
     assert 0 < whole.broken.sum() < len(order)
+
+
+@pytest.mark.parametrize("likeliest", ["first", "last"])
+@pytest.mark.parametrize("joined", [1, 60, 10_000])
+@pytest.mark.parametrize("norm", NORMS)
+def test_targets_attacked_together_find_the_same(norm: Norm, joined: int, likeliest: str, make_case: Make) -> None:
+    """The points too, also where a later target breaks an image sooner than an earlier one does."""
+    case = make_case(norm)
+    case = case if likeliest == "first" else replace(case, targets=case.targets.flip(1))
+    one, many = attack(case, loss="targeted"), attack(case, loss="targeted", joined=joined)
+    assert torch.equal(one.broken, many.broken)
+    assert torch.equal(one.images, many.images)
+    assert 0 < one.broken.sum() < len(one.broken)
+
+
+def test_targets_attacked_together_are_fewer_calls(make_case: Make) -> None:
+    case, sizes = make_case(epsilon=1e-6, count=4), []
+
+    def recorded(images: Tensor) -> Tensor:
+        sizes.append(len(images))
+        logits: Tensor = case.model(images)
+        return logits
+
+    attack(replace(case, model=recorded), loss="targeted", iterations=5, joined=12)
+    assert sizes == 6 * [4] + 2 * 6 * [12] + 6 * [8]  # the first target alone, then three at a time
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -119,7 +119,7 @@ def test_targets_attacked_together_are_fewer_calls(make_case: Make) -> None:
         return logits
 
     attack(replace(case, model=recorded), iterations=5, rows=12)
-    assert sizes == 3 * 10 * [12]
+    assert sizes == 10 * [4] + 2 * 10 * [12] + 10 * [8]  # the first target alone, then three at a time
 
 
 # What it claims, and at what cost.

@@ -18,7 +18,9 @@ from torch import Tensor
 from fairbench.attacks.ball import Ball
 from fairbench.attacks.standard.found import Found, Predict
 from fairbench.attacks.standard.noise import NoiseSource
+from fairbench.attacks.standard.rechecking import rechecked
 from fairbench.attacks.standard.steady import steady
+from fairbench.attacks.standard.targets import Pairs, target_by_target
 from fairbench.suite import Norm, Threat
 
 RHO = 0.75
@@ -42,6 +44,8 @@ def apgd(
     loss: Literal["ce", "targeted"],
     targets: Tensor | None = None,
     iterations: int = 100,
+    rows: int = 0,
+    exact: Predict | None = None,
 ) -> Found:
     """Attack images that are classified correctly.
 
@@ -56,32 +60,30 @@ def apgd(
             plain difference below four classes), from one start for each target.
         targets: wrong classes, the likeliest first, (n, targets) int64; for `targeted` only.
         iterations: for each start.
+        rows: up to which targets are attacked together, see `target_by_target`.
+        exact: confirms what a cheaper `model` claims, see `rechecked`.
     """
     assert (targets is None) == (loss == "ce")
-    found, broken = images.clone(), torch.zeros_like(labels, dtype=torch.bool)
-    columns = labels[:, None] if targets is None else targets
+    aims, raised = (labels[:, None], _cross_entropy) if targets is None else (targets, _targeted)
+
+    def attack(left: Tensor, ranks: range) -> Found:
+        ball = Ball(threat.norm, images[left], threat.epsilon)
+        names = [("apgd-ce",)] if targets is None else [("apgd-t", rank) for rank in ranks]
+        starts = torch.cat([_start(ball, noise, *name, indices=indices[left]) for name in names])
+        chosen = aims[left, ranks.start : ranks.stop]
+        return _ascend(
+            steady(model), ball, starts, labels[left], chosen, loss=raised, iterations=iterations, exact=exact
+        )
+
     with torch.no_grad():
-        for k in range(columns.shape[1]):
-            rows = (~broken).nonzero().flatten()
-            if len(rows) == 0:
-                break
-            ball = Ball(threat.norm, images[rows], threat.epsilon)
-            name = ("apgd-ce",) if targets is None else ("apgd-t", k)
-            start = _start(ball, noise, *name, indices=indices[rows])
-            raised = _cross_entropy if targets is None else _targeted
-            one = _ascend(
-                steady(model), ball, start, labels[rows], columns[rows, k], loss=raised, iterations=iterations
-            )
-            found[rows], broken[rows] = one.images, one.broken
-    return Found(images=found, broken=broken)
+        return target_by_target(attack, images, targets=aims.shape[1], rows=rows)
 
 
 @dataclass(kw_only=True, slots=True)
 class _Ascent:
-    """The images still attacked; one row each, whatever the shape.
+    """The pairs of an image and a target still attacked; one row each, whatever the shape.
 
     Attributes:
-        rows: positions in the batch.
         clean: images.
         labels: classes.
         targets: classes that a targeted loss aims at.
@@ -97,7 +99,6 @@ class _Ascent:
         checked: the largest loss at the last checkpoint.
     """
 
-    rows: Tensor
     clean: Tensor
     labels: Tensor
     targets: Tensor
@@ -119,19 +120,29 @@ class _Ascent:
 
 
 def _ascend(
-    model: Predict, ball: Ball, start: Tensor, labels: Tensor, targets: Tensor, *, loss: Loss, iterations: int
+    model: Predict,
+    ball: Ball,
+    starts: Tensor,
+    labels: Tensor,
+    targets: Tensor,
+    *,
+    loss: Loss,
+    iterations: int,
+    exact: Predict | None,
 ) -> Found:
-    """One start."""
-    zeros = start.new_zeros(len(start))
+    """Some targets (n, ranks) at once, each from its own start (ranks * n, ...)."""
+    pairs = Pairs(ball.centre, ranks=targets.shape[1])
+    ball = Ball(ball.norm, ball.centre[pairs.image], ball.radius.flatten()[pairs.image])
+    labels = labels[pairs.image]
+    zeros = starts.new_zeros(len(starts))
     at = _Ascent(
-        rows=torch.arange(len(start), device=start.device),
         clean=ball.centre,
         labels=labels,
-        targets=targets,
-        point=start,
-        before=start,
-        best=start,
-        best_gradient=torch.zeros_like(start),
+        targets=targets.T.flatten(),
+        point=starts,
+        before=starts,
+        best=starts,
+        best_gradient=torch.zeros_like(starts),
         best_loss=zeros - torch.inf,
         step=2 * ball.radius,
         # At the first checkpoint the reference compares the loss after the first step not with that of the start, but
@@ -141,17 +152,15 @@ def _ascend(
         halved=torch.ones_like(labels, dtype=torch.bool),
         checked=zeros,
     )
-    found, broken = ball.centre.clone(), torch.zeros_like(labels, dtype=torch.bool)
     gaps = _checkpoints(iterations)
     for k in range(iterations + 1):
-        value, gradient, wrong = _evaluate(model, at, loss, differentiate=k < iterations)
+        value, gradient, wrong = _evaluate(model, at, loss, differentiate=k < iterations, exact=exact)
         if bool(wrong.any()):
-            found[at.rows[wrong]], broken[at.rows[wrong]] = at.point[wrong], True
-            kept = (~wrong).nonzero().flatten()
+            kept = pairs.broken(wrong, at.point)
             at.keep(kept)
             value, gradient = value[kept], gradient[kept]
             ball = Ball(ball.norm, at.clean, ball.radius.flatten()[kept])
-        if k == iterations or len(at.rows) == 0:
+        if k == iterations or len(at.point) == 0:
             break
         better = value > at.best_loss
         at.best = torch.where(_wide(better), at.point, at.best)
@@ -170,7 +179,7 @@ def _ascend(
             at.point = torch.where(halved, at.best, at.point)
             gradient = torch.where(halved, at.best_gradient, gradient)
         at.before, at.point = at.point, _step(ball, at, gradient, alpha=ALPHA if k > 0 else 1.0)
-    return Found(images=found, broken=broken)
+    return pairs.found
 
 
 def _step(ball: Ball, at: _Ascent, gradient: Tensor, *, alpha: float) -> Tensor:
@@ -190,14 +199,18 @@ def _project(ball: Ball, points: Tensor) -> Tensor:
     return (ball.centre + _normalised(delta, ball.norm) * reach).clamp(0, 1)
 
 
-def _evaluate(model: Predict, at: _Ascent, loss: Loss, *, differentiate: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _evaluate(
+    model: Predict, at: _Ascent, loss: Loss, *, differentiate: bool, exact: Predict | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """The loss at the iterate, its gradient (zeros if it is not wanted), and whether the prediction is wrong."""
     with torch.set_grad_enabled(differentiate):
         point = at.point.detach().requires_grad_(differentiate)
         logits = model(point)
         value = loss(logits, at.labels, at.targets)
-        gradient = torch.autograd.grad(value.sum(), point)[0] if differentiate else torch.zeros_like(point)
-    return value.detach(), gradient, logits.argmax(dim=1) != at.labels
+        # A network in channels-last order answers in this order; what follows is faster in that of the images.
+        gradient = torch.autograd.grad(value.sum(), point)[0].contiguous() if differentiate else torch.zeros_like(point)
+    wrong = rechecked(logits.detach(), at.point, at.labels, exact=exact).argmax(dim=1) != at.labels
+    return value.detach(), gradient, wrong
 
 
 def _start(ball: Ball, noise: NoiseSource, *name: str | int, indices: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """The four attacks by name, with the settings of `standard`."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from fairbench.attacks.standard.steady import steady
 from fairbench.store import ATTACKS
 from fairbench.suite import Threat
 
-VERSION = 1
+VERSION = 2
 """Of the engine: whatever may change a verdict raises it, and no log of verdicts is continued by another version."""
 
 
@@ -27,6 +29,8 @@ def standard_attack(
     threat: Threat,
     noise: NoiseSource,
     settings: AutoAttackSettings = STANDARD,
+    rows: int = 0,
+    exact: Predict | None = None,
 ) -> Found:
     """Attack images that are classified correctly.
 
@@ -39,37 +43,48 @@ def standard_attack(
         threat: norm and radius.
         noise: of the starts and of Square's queries.
         settings: effort.
+        rows: up to which targets are attacked together; it changes the speed, not what is found.
+        exact: the model, if `model` is a cheaper one like it: it ranks the targets and confirms every break.
     """
     assert attack in ATTACKS, attack
-    if attack == "apgd-ce":
-        return apgd(
-            model,
-            images,
-            labels,
-            indices=indices,
-            threat=threat,
-            noise=noise,
-            loss="ce",
-            iterations=settings.apgd_iterations,
-        )
     if attack == "square":
         return square(
-            model, images, labels, indices=indices, threat=threat, noise=noise, queries=settings.square_queries
-        )
-    targets = likeliest_wrong(model, images, labels, count=settings.targets)
-    if attack == "apgd-t":
-        return apgd(
             model,
             images,
             labels,
             indices=indices,
             threat=threat,
             noise=noise,
-            loss="targeted",
-            targets=targets,
-            iterations=settings.apgd_iterations,
+            queries=settings.square_queries,
+            exact=exact,
         )
-    return fab(model, images, labels, targets=targets, threat=threat, iterations=settings.fab_iterations)
+    ascend = partial(
+        apgd,
+        model,
+        images,
+        labels,
+        indices=indices,
+        threat=threat,
+        noise=noise,
+        iterations=settings.apgd_iterations,
+        rows=rows,
+        exact=exact,
+    )
+    if attack == "apgd-ce":
+        return ascend(loss="ce")
+    targets = likeliest_wrong(exact or model, images, labels, count=settings.targets)
+    if attack == "apgd-t":
+        return ascend(loss="targeted", targets=targets)
+    return fab(
+        model,
+        images,
+        labels,
+        targets=targets,
+        threat=threat,
+        iterations=settings.fab_iterations,
+        rows=rows,
+        exact=exact,
+    )
 
 
 def likeliest_wrong(model: Predict, images: Tensor, labels: Tensor, *, count: int) -> Tensor:

@@ -23,7 +23,9 @@ from torch import Tensor
 
 from fairbench.attacks.standard.found import Found, Predict
 from fairbench.attacks.standard.projections import shortest_move
+from fairbench.attacks.standard.rechecking import rechecked
 from fairbench.attacks.standard.steady import steady
+from fairbench.attacks.standard.targets import Pairs, target_by_target
 from fairbench.suite import Norm, Threat
 
 ALPHA_MAX = 0.1
@@ -45,6 +47,7 @@ def fab(
     threat: Threat,
     iterations: int = 100,
     rows: int = 0,
+    exact: Predict | None = None,
 ) -> Found:
     """Attack images that are classified correctly.
 
@@ -55,53 +58,51 @@ def fab(
         targets: wrong classes, the likeliest first, (n, targets) int64.
         threat: norm and radius.
         iterations: for each target.
-        rows: several targets are attacked together as long as the images left fill no more rows than this; it changes
-            the speed (few images leave a GPU idle), not what is found.
+        rows: up to which targets are attacked together, see `target_by_target`.
+        exact: confirms what a cheaper `model` claims, see `rechecked`.
     """
-    found, broken = images.clone(), torch.zeros_like(labels, dtype=torch.bool)
-    done = 0
+
+    def attack(left: Tensor, ranks: range) -> Found:
+        chosen = targets[left, ranks.start : ranks.stop]
+        return _attack(
+            steady(model), images[left], labels[left], chosen, threat=threat, iterations=iterations, exact=exact
+        )
+
     with torch.no_grad():
-        while done < targets.shape[1] and len(left := (~broken).nonzero().flatten()) > 0:
-            group = targets[left, done : done + max(1, rows // len(left))]
-            one = _attack(steady(model), images[left], labels[left], group, threat=threat, iterations=iterations)
-            found[left], broken[left] = one.images, one.broken
-            done += group.shape[1]
-    return Found(images=found, broken=broken)
+        return target_by_target(attack, images, targets=targets.shape[1], rows=rows)
 
 
 def _attack(
-    model: Predict, images: Tensor, labels: Tensor, targets: Tensor, *, threat: Threat, iterations: int
+    model: Predict,
+    images: Tensor,
+    labels: Tensor,
+    targets: Tensor,
+    *,
+    threat: Threat,
+    iterations: int,
+    exact: Predict | None,
 ) -> Found:
-    """All targets (n, ranks) of all images at once; for each image the point of its first target that breaks it.
-
-    A row is a pair of an image and the rank of a target. It leaves when it, or a lower rank of its image, is through;
-    lower ranks go on, so that the point found is the one which target after target would have given.
-    """
-    count, ranks = targets.shape
-    found, first = images.clone(), torch.full_like(labels, ranks)  # lowest rank through, by image
-    image = torch.arange(count, device=images.device).repeat_interleave(ranks)
-    rank = torch.arange(ranks, device=images.device).repeat(count)
-    label, target = labels[image], targets.flatten()
-    clean = images.flatten(1)[image]  # pixels in one dimension from here on
+    """Some targets (n, ranks) at once."""
+    pairs = Pairs(images, ranks=targets.shape[1])
+    label, target = labels[pairs.image], targets.T.flatten()
+    clean = images.flatten(1)[pairs.image]  # pixels in one dimension from here on
     points = clean
     for _ in range(iterations):
         shape = (len(points), *images.shape[1:])
         gap, normal = _linearise(model, points.view(shape), label, target)
         reached = _step(points, clean, gap=gap, normal=normal, norm=threat.norm)
-        away = reached - clean
-        wrong = model(reached.view(shape)).argmax(dim=1) != label
-        through = wrong & (_length(away, threat.norm) <= threat.epsilon)
+        away, candidates = reached - clean, reached.view(shape)
+        logits, near = model(candidates), _length(away, threat.norm) <= threat.epsilon
+        logits = rechecked(logits, candidates, label, exact=exact, among=near)
+        wrong = logits.argmax(dim=1) != label
         points = torch.where(wrong[:, None], clean + BETA * away, reached)
+        through = wrong & near
         if bool(through.any()):
-            first.scatter_reduce_(0, image[through], rank[through], "amin")
-            best = through & (rank == first[image])
-            found[image[best]] = reached.view(shape)[best]
-            stay = (rank < first[image]).nonzero().flatten()
+            stay = pairs.broken(through, candidates)
             if len(stay) == 0:
                 break
-            image, rank, label, target = image[stay], rank[stay], label[stay], target[stay]
-            clean, points = clean[stay], points[stay]
-    return Found(images=found, broken=first < ranks)
+            label, target, clean, points = label[stay], target[stay], clean[stay], points[stay]
+    return pairs.found
 
 
 def _linearise(model: Predict, points: Tensor, label: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,9 +117,9 @@ def _linearise(model: Predict, points: Tensor, label: Tensor, target: Tensor) ->
 
 def _step(points: Tensor, clean: Tensor, *, gap: Tensor, normal: Tensor, norm: Norm) -> Tensor:
     """Beyond the hyperplane, from a mix of the iterate and the clean image, (rows, pixels)."""
-    ends, normal = torch.stack([points, clean], dim=1), normal[:, None]
-    gaps = gap[:, None] + ((ends - points[:, None]) * normal).sum(dim=-1)
-    moves = shortest_move(ends, normal=normal, gap=gaps, norm=norm)
+    ends = torch.stack([points, clean], dim=1)
+    gaps = torch.stack([gap, gap + ((clean - points) * normal).sum(dim=-1)], dim=1)
+    moves = shortest_move(ends, normal=normal[:, None], gap=gaps, norm=norm)
     near, far = _length(moves, norm).clamp_min(1e-8).unbind(dim=1)
     alpha = (near / (near + far)).clamp(max=ALPHA_MAX)
     beyond = torch.add(ends, moves, alpha=ETA)
@@ -126,5 +127,5 @@ def _step(points: Tensor, clean: Tensor, *, gap: Tensor, normal: Tensor, norm: N
 
 
 def _length(moves: Tensor, norm: Norm) -> Tensor:
-    length: Tensor = torch.linalg.vector_norm(moves, ord=torch.inf if norm == "Linf" else 2, dim=-1)
-    return length
+    """Along the last dimension; on L-inf in a twentieth of the time that `vector_norm` takes on a CPU."""
+    return moves.abs().amax(dim=-1) if norm == "Linf" else torch.linalg.vector_norm(moves, dim=-1)

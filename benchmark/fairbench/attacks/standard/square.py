@@ -4,6 +4,9 @@
 
 Every query changes one window of the best point so far and keeps the change if the margin falls. Positions and signs
 are drawn in blocks of queries and for every image on its own, where the reference draws one window for all of them.
+
+Many windows on L-inf change nothing: of 5,000, 44 % on digits, 18 % on MNIST, 1 % in colour. Not to ask the model again
+made the attack 6 and 11 % faster there (one core), and others, on L2 and on few images, up to 17 % slower.
 """
 
 from bisect import bisect_left
@@ -16,6 +19,7 @@ from torch import Tensor
 from fairbench.attacks.ball import Ball
 from fairbench.attacks.standard.found import Found, Predict
 from fairbench.attacks.standard.noise import NoiseSource
+from fairbench.attacks.standard.rechecking import margin, rechecked
 from fairbench.attacks.standard.steady import steady
 from fairbench.attacks.standard.windows import Windows, windows
 from fairbench.suite import Threat
@@ -60,6 +64,7 @@ def square(
     noise: NoiseSource,
     queries: int = 5000,
     block: int = BLOCK,
+    exact: Predict | None = None,
 ) -> Found:
     """Attack images that are classified correctly.
 
@@ -72,6 +77,7 @@ def square(
         noise: of the start and of every query.
         queries: after the start.
         block: queries drawn at once.
+        exact: confirms what a cheaper `model` claims, see `rechecked`.
     """
     predict, moves = steady(model), windows(threat.norm, images.shape[1:])
     sides = _sides(moves, height=images.shape[2], width=images.shape[3], queries=queries)
@@ -90,20 +96,22 @@ def square(
     with torch.no_grad():
         for query in range(queries + 1):
             logits = predict(points)
-            margin = _margin(logits, search.labels)
-            better = (margin < search.margin).view(-1, 1, 1, 1)
-            search = search._replace(
-                best=torch.where(better, points, search.best), margin=torch.minimum(margin, search.margin)
-            )
-            done = margin <= 0
-            if bool(done.any()):
+            reached = margin(logits, search.labels)
+            if bool((reached <= 0).any()):
+                logits = rechecked(logits, points, search.labels, exact=exact)
+                reached = margin(logits, search.labels)
                 # A tie ends the search as in the reference, but is a break only if the prediction says so.
-                wrong = logits.argmax(dim=1) != search.labels
+                wrong, kept = logits.argmax(dim=1) != search.labels, (reached > 0).nonzero().flatten()
                 found[search.rows[wrong]], broken[search.rows[wrong]] = points[wrong], True
-                kept = (~done).nonzero().flatten()
                 search = _Search(*(part[kept] for part in search))
+                points, reached = points[kept], reached[kept]
                 planned = [part[:, kept] for part in planned]
                 ball = Ball(threat.norm, search.clean, threat.epsilon)
+            # 0 or 1: `lerp` returns either end exactly, in a quarter of the time of `torch.where` on a CPU.
+            better = (reached < search.margin).to(points.dtype).view(-1, 1, 1, 1)
+            search = search._replace(
+                best=torch.lerp(search.best, points, better), margin=torch.minimum(reached, search.margin)
+            )
             if query == queries or len(search.rows) == 0:
                 break
             if query % block == 0:
@@ -123,10 +131,3 @@ def _plan(moves: Windows, noise: NoiseSource, indices: Tensor, *, first: int, si
     """The windows of a block of queries."""
     uniform = noise.uniform("square", first, indices=indices, shape=(len(sides), moves.numbers))
     return moves.plan(uniform.transpose(0, 1).contiguous(), torch.tensor(sides, device=indices.device))
-
-
-def _margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """The label's logit less the largest other one, (n,); negative where the prediction is wrong."""
-    label = labels[:, None]
-    others = logits.scatter(1, label, -torch.inf).amax(dim=1)
-    return logits.gather(1, label).squeeze(1) - others
