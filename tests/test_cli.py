@@ -19,6 +19,10 @@ OPTIONS = {
     "run-all": "--data-dir --device --dry-run --engine --help --jobs --json --method --plugin --rerun --results --seed "
     "--set --suite --tier --work-dir",
     "status": "--engine --help --json --method --plugin --results --seed --set --suite --tier --work-dir",
+    "evaluate": "--attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help --image-size "
+    "--key --limit --mean --model --name --norm --results --search --seed --std --tier --work-dir",
+    "verify": "--batch-size --checkpoint --data-dir --dataset --device --help --key --limit --mean --model --seed "
+    "--std",
     "report": "--check --help --results --site",
     "list": "--help --json",
     "new-method": "--directory --help",

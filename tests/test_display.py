@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from fairbench import load_suite, methods
-from fairbench.display import STAGES, Display
+from fairbench.display import STAGES, Display, StageDisplay
 from fairbench.execution.task import Advanced, Ended, Ending, Task
 from fairbench.plan import make_plan
 from fairbench.store import ATTACKS
@@ -42,3 +42,23 @@ def test_a_run_is_followed_to_its_end(task: Task, terminal: bool, monkeypatch: p
     assert "trades, seed 0: training 1/4" in text or terminal
     assert "[1/1] trades, seed 0:" in text
     assert "[bold]odd[/bold] loss" in text
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_stages_of_an_evaluation_are_followed(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain lines, not too many, where there is no terminal; an attack on no images at all is no error."""
+    monkeypatch.setattr("fairbench.display.QUIET_SECONDS", -1.0)
+    out = io.StringIO()
+    with StageDisplay(Console(file=out, force_terminal=terminal, width=150)) as display:
+        for stage, done, total in (("pgd20", 30, 30), ("apgd-ce", 12, 20), ("fab-t", 0, 0)):
+            display.advanced(stage, done, total)
+    lines = out.getvalue().splitlines()
+    assert "apgd-ce 12/20" in out.getvalue()
+    assert terminal or lines == ["  pgd20 30/30", "  apgd-ce 12/20", "  fab-t 0/0"]
+
+
+def test_a_quick_evaluation_says_nothing_where_there_is_no_terminal() -> None:
+    out = io.StringIO()
+    with StageDisplay(Console(file=out)) as display:
+        display.advanced("pgd20", 1, 2)
+    assert not out.getvalue()

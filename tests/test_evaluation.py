@@ -238,7 +238,7 @@ def test_logits_that_are_not_finite_are_counted_and_broken(share: float, run: Ru
     count = found.flags["nonfinite"]
     assert isinstance(count, int)
     assert count >= 70 * share
-    assert found.warnings[0] == f"{count} images have infinite or NaN logits; they count as broken."
+    assert found.warnings[0] == f"Images with infinite or NaN logits, which count as broken: {count}."
     assert (found.rows["autoattack"] != found.rows["label"]).sum() >= count
     assert not found.rows["pgd20_any"][found.rows["broken_by"] == "clean"].any()
     json.dumps(found.flags, allow_nan=False)
@@ -251,7 +251,7 @@ def test_a_break_that_is_none_is_counted(run: Run, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(autoattack_module, "standard_attack", claiming)
     found = run()
     assert found.flags["unverified_breaks"] == 4 * int((found.rows["broken_by"] == "").sum()) > 0
-    assert any("claimed breaks failed the verification" in sentence for sentence in found.warnings)
+    assert any("Claimed breaks that failed the verification" in sentence for sentence in found.warnings)
 
 
 def test_classes_in_which_a_stronger_judgement_is_milder_are_flagged() -> None:

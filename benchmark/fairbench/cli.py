@@ -73,6 +73,23 @@ def _selection(command: _F) -> _F:
     return command
 
 
+def _weights(command: _F) -> _F:
+    """Options that say which weights a model has."""
+    checkpoint = click.Path(exists=True, dir_okay=False, path_type=Path)
+    for option in reversed(
+        (
+            click.option("--checkpoint", type=checkpoint, metavar="FILE", help="Weights: safetensors or .pt."),
+            click.option("--key", default="", help="Entry of the checkpoint that holds the weights, if several do."),
+            click.option(
+                "--mean", default="", metavar="R,G,B", help="Normalisation of a network that has none inside."
+            ),
+            click.option("--std", default="", metavar="R,G,B", help="Goes with --mean."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fairbench")
 def main() -> None:
@@ -123,16 +140,13 @@ def status(**given: Any) -> None:
     help="A name of `list models`, package.module:factory, file.py:factory or robustbench:NAME (repeatable).",
 )
 @click.option("--name", default="", help="Name of the row; models of the zoo bring theirs.")
-@click.option(
-    "--checkpoint", type=click.Path(exists=True, path_type=Path), metavar="FILE", help="Weights: safetensors or .pt."
-)
-@click.option("--key", default="", help="Entry of the checkpoint that holds the weights, if there are several.")
-@click.option("--mean", default="", metavar="R,G,B", help="Normalisation of a network that has none inside.")
-@click.option("--std", default="", metavar="R,G,B", help="Goes with --mean.")
+@_weights
 @click.option("--dataset", required=True, metavar="NAME|FILE.npz", help="Test images.")
-@click.option("--image-size", type=click.IntRange(min=1), metavar="N", help="Resize to N x N; default: as its suite.")
-@click.option("--norm", type=click.Choice(["Linf", "L2"]), default="Linf", show_default=True)
-@click.option("--eps", "epsilon", default="", metavar="8/255", help="Radius; default: as the suite of the dataset.")
+@click.option(
+    "--image-size", type=click.IntRange(min=1), metavar="N", help="Resize to N x N; default: as in its suite."
+)
+@click.option("--norm", type=click.Choice(["Linf", "L2"]), default="Linf", show_default=True, help="Of the ball.")
+@click.option("--eps", "epsilon", default="", metavar="8/255", help="Radius; default: as in the suite of the dataset.")
 @click.option(
     "--attack",
     "attacks",
@@ -146,7 +160,7 @@ def status(**given: Any) -> None:
     type=click.Choice(["fairbench", "reference"]),
     default="fairbench",
     show_default=True,
-    help="AutoAttack.",
+    help="AutoAttack by our engine or by pyautoattack.",
 )
 @click.option(
     "--search",
@@ -155,10 +169,19 @@ def status(**given: Any) -> None:
     show_default=True,
     help="Arithmetic of the search; breaks are verified in fp32.",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), default=500, show_default=True, metavar="N")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="N images, of each class alike many.")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of the training; names the file."
+    "--batch-size", type=click.IntRange(min=1), default=500, show_default=True, metavar="N", help="Images at a time."
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="N images, as many of each class as of the others."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Of the training that made the model; names the file.",
 )
 @_folder("--results", "results", "Outcomes, one parquet file per model.")
 @_folder("--work-dir", "runs", "Partial verdicts.")
@@ -172,8 +195,8 @@ def evaluate(**given: Any) -> None:
 
     judged = {name: given[name] for name in ("engine", "search", "batch_size")}
     evaluation = Evaluation(tier=_tier(given), pgd_step=0.0, **judged)
-    names = ("models", "name", "checkpoint", "key", "mean", "std", "dataset", "image_size", "norm", "epsilon", "limit")
-    asked = Asked(**{name: given[name] for name in names}, seed=given["seed"], evaluation=evaluation)
+    names = ("models", "name", "dataset", "image_size", "norm", "epsilon", "limit", "seed")
+    asked = Asked(**{name: given[name] for name in names}, weights=_given_weights(given), evaluation=evaluation)
     folders = Folders(**{name: given[name] for name in ("results", "work_dir", "data_dir")})
     raise SystemExit(command(asked, folders, device=given["device"]))
 
@@ -181,22 +204,23 @@ def evaluate(**given: Any) -> None:
 @main.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.parquet")
 @click.option(
-    "--checkpoint", type=click.Path(exists=True, path_type=Path), metavar="FILE", help="Weights: safetensors or .pt."
-)
-@click.option(
     "--model", default="", metavar="SPEC", help="As for evaluate; default: the architecture of the submission."
 )
-@click.option("--key", default="", help="Entry of the checkpoint that holds the weights, if there are several.")
+@_weights
 @click.option("--dataset", default="", metavar="FILE.npz", help="The file, if the dataset is one.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="Images.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=500, show_default=True, metavar="N")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Which images; default: drawn anew every time.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=500, show_default=True, metavar="N", help="Images at a time."
+)
 @_folder("--data-dir", "data", "Downloaded datasets and models.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:i]", help="Where to compute.")
 def verify(file: Path, **given: Any) -> None:
     """Attack a sample of a submission again and compare verdicts, image by image."""
     from fairbench.commands.verify import verify as command  # noqa: PLC0415
 
-    raise SystemExit(command(file, **given))
+    options = {name: given[name] for name in ("model", "dataset", "limit", "seed", "batch_size", "data_dir", "device")}
+    raise SystemExit(command(file, _given_weights(given), **options))
 
 
 @main.command()
@@ -245,6 +269,12 @@ def _tier(given: dict[str, Any]) -> Any:
     if said and given["tier"] and said != given["tier"]:
         raise click.UsageError(f"--tier {given['tier']} contradicts --attack, which says {said}; give one of them.")
     return said or given["tier"] or "full"
+
+
+def _given_weights(given: dict[str, Any]) -> Any:
+    from fairbench.commands.given_model import Weights  # noqa: PLC0415
+
+    return Weights(**{name: given[name] for name in ("checkpoint", "key", "mean", "std")})
 
 
 def _selected(given: dict[str, Any]) -> Any:

@@ -98,7 +98,7 @@ def warnings(flags: Mapping[str, Any]) -> list[str]:
         f"In spite of eval() these modules are in train mode: {', '.join(flags['train_mode_modules'])}.": (
             flags["train_mode_modules"]
         ),
-        f"{flags['nonfinite']} images have infinite or NaN logits; they count as broken.": flags["nonfinite"],
+        f"Images with infinite or NaN logits, which count as broken: {flags['nonfinite']}.": flags["nonfinite"],
         f"The first gradient of PGD-20 is exactly zero for {share:.1%} of the correctly classified images; robustness "
         "may be an illusion of masked gradients.": share >= NOTABLE_ZERO_GRADIENT_SHARE,
         f"Square, which needs no gradient, broke {gain:.2f} % of the images after all other attacks; gradients may be "
@@ -106,7 +106,7 @@ def warnings(flags: Mapping[str, Any]) -> list[str]:
         f"AutoAttack is {gap:.1f} points below PGD-20; gradients may be masked.": gap > NOTABLE_PGD_AA_GAP_PP,
         f"A stronger judgement left more images of a class correct than a weaker one (class {classes}); read the "
         "weaker one there.": classes,
-        f"{flags.get('unverified_breaks', 0)} claimed breaks failed the verification and were not counted.": (
+        f"Claimed breaks that failed the verification and were not counted: {flags.get('unverified_breaks', 0)}.": (
             flags.get("unverified_breaks", 0)
         ),
     }

@@ -95,7 +95,7 @@ class Threat:
             holds=0 < self.epsilon <= limit or self.epsilon == self.step == 0,
             field="threat.epsilon",
             value=self.epsilon,
-            allowed="a number in (0, 1], written as a fraction of 255 such as '8/255' or as a decimal",
+            allowed=f"a number in (0, {limit:g}], written as a fraction of 255 such as '8/255' or as a decimal",
         )
         check(
             holds=0 < self.step <= 2 * self.epsilon or self.epsilon == self.step == 0,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.io import savemat  # type: ignore[import-untyped]  # no stubs
+from scipy.io import savemat
 from torchvision import datasets
 
 from fairbench.data import downloads

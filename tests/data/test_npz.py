@@ -125,3 +125,45 @@ def test_other_kinds_of_files_are_refused(tmp_path: Path) -> None:
     text.write_text("label,pixel\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"text\.npz is no \.npz file"):
         read_npz(text)
+
+
+class TestTestSetAlone:
+    """What is only evaluated on needs no training images."""
+
+    @pytest.mark.parametrize("left_out", [(), ("train_images", "train_labels")])
+    def test_training_arrays_may_be_missing_and_are_not_read(
+        self, tmp_path: Path, valid_arrays: Table, left_out: tuple[str, ...]
+    ) -> None:
+        path = tmp_path / "toy.npz"
+        valid_arrays["train_images"] = np.zeros(3)  # no images at all
+        np.savez(path, **{name: array for name, array in valid_arrays.items() if name not in left_out})  # type: ignore[arg-type]
+        found = read_npz(path, test_only=True)
+        assert np.array_equal(found.test_images, valid_arrays["test_images"])
+        assert (len(found.train_images), len(found.train_labels)) == (0, 0)
+        assert found.class_names == ("bird", "cat", "deer")
+
+    def test_classes_without_images_need_names(self, tmp_path: Path, valid_arrays: Table) -> None:
+        """A part of a test set may lack some."""
+        path = tmp_path / "part.npz"
+        given = {"test_images": valid_arrays["test_images"], "test_labels": np.array([0, 2, 2, 0, 0, 2])}
+        np.savez(path, **given)  # type: ignore[arg-type]
+        with pytest.raises(UserError, match=r"'test_labels' has the label 2 but not .*, or any of them with an array"):
+            read_npz(path, test_only=True)
+        np.savez(path, **given, class_names=valid_arrays["class_names"])  # type: ignore[arg-type]
+        assert read_npz(path, test_only=True).class_names == ("bird", "cat", "deer")
+
+    @pytest.mark.parametrize("name", ["test_images", "test_labels"])
+    def test_test_arrays_are_needed(self, tmp_path: Path, valid_arrays: Table, name: str) -> None:
+        path = tmp_path / "short.npz"
+        del valid_arrays[name]
+        np.savez(path, **valid_arrays)  # type: ignore[arg-type]
+        with pytest.raises(
+            UserError, match=rf"has no array '{name}'.*Needed: test_images, test_labels, and optionally"
+        ):
+            read_npz(path, test_only=True)
+
+    def test_labels_beyond_the_names(self, tmp_path: Path, valid_arrays: Table) -> None:
+        path = tmp_path / "beyond.npz"
+        np.savez(path, **{**valid_arrays, "test_labels": np.array([0, 1, 2, 0, 1, 3])})  # type: ignore[arg-type]
+        with pytest.raises(UserError, match=r"'test_labels' goes from 0 to 3; allowed: 0 to 2, for 3 classes"):
+            read_npz(path, test_only=True)

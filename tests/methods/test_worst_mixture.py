@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import NonlinearConstraint, minimize  # type: ignore[import-untyped]  # it ships no types
-from scipy.special import softmax  # type: ignore[import-untyped]
+from scipy.optimize import NonlinearConstraint, minimize
+from scipy.special import softmax
 from torch import Tensor
 
 from fairbench_methods.worst_mixture import worst_mixture

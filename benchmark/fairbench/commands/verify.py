@@ -1,17 +1,20 @@
 """`fairbench verify`: does a submission's file say what its checkpoint does?"""
 
+import secrets
 from pathlib import Path
 
+import torch
 from rich.markup import escape
 from rich.table import Table
 
+from fairbench.commands.given_model import Weights, given_model
 from fairbench.console import console
 from fairbench.data.digest import file_digest
 from fairbench.display import StageDisplay
-from fairbench.errors import UserError
+from fairbench.errors import INTERRUPTED, UserError
 from fairbench.execution.devices import devices
 from fairbench.external.sample import Sample, load_sample
-from fairbench.external.specification import External, load_external
+from fairbench.external.specification import External
 from fairbench.external.verification import Verified, judged_by
 from fairbench.external.verification import verify as compare
 from fairbench.models import model_names
@@ -23,12 +26,12 @@ SHOWN = 20
 
 def verify(
     file: Path,
+    weights: Weights,
     *,
-    checkpoint: Path | None,
     model: str,
-    key: str,
     dataset: str,
     limit: int,
+    seed: int | None,
     batch_size: int,
     data_dir: Path,
     device: str,
@@ -38,105 +41,101 @@ def verify(
     outcomes = read_outcomes(file)
     judged_by(outcomes)
     where_to = devices(device)[0]
-    sample = _sample(outcomes, dataset=dataset, limit=limit, data_dir=data_dir)
-    external = _model(outcomes, sample, checkpoint=checkpoint, model=model, key=key, data_dir=data_dir)
+    # Drawn afresh: an author who knew the sample could be honest about that alone.
+    draw = secrets.randbelow(2**31) if seed is None else seed
+    whole = _images(outcomes, dataset=dataset, data_dir=data_dir)
+    sample = whole.part(limit, draw=f"verify {draw}")
+    external = _model(outcomes, sample, weights, model=model, data_dir=data_dir)
     for remark in external.remarks:
         out.print(remark, markup=False)
     claimed = outcomes.provenance.checkpoints.get("selected", "")
     if claimed and external.file_sha256 and claimed != external.file_sha256:
         out.print(
-            f"Note: {checkpoint} is not the file that was evaluated (SHA-256 {external.file_sha256[:16]}..., the "
-            f"submission says {claimed[:16]}...); the verdicts decide.",
+            f"Note: {weights.checkpoint} is not the file that was evaluated (SHA-256 {external.file_sha256[:16]}..., "
+            f"the submission says {claimed[:16]}...); the verdicts decide.",
             markup=False,
         )
-    with StageDisplay(out) as display:
-        verified = compare(
-            outcomes, external.model.to(where_to), sample, batch_size=batch_size, progress=display.advanced
-        )
+    drawn = f"{len(sample.images)} of {len(whole.images)} images (--seed {draw})"
+    out.print(
+        f"{file}: attacking {drawn if len(sample.images) < len(whole.images) else 'all images'} again.", markup=False
+    )
+    try:
+        with StageDisplay(out) as display:
+            verified = compare(
+                outcomes, external.model.to(where_to), sample, batch_size=batch_size, progress=display.advanced
+            )
+    except KeyboardInterrupt:
+        out.print("Interrupted. Nothing is kept of a verification; the same command begins again.")
+        return INTERRUPTED
     return _tell(verified, outcomes)
 
 
-def _sample(outcomes: Outcomes, *, dataset: str, limit: int, data_dir: Path) -> Sample:
-    """Some of the submission's images, as many of each class as of the others."""
-    try:
-        identity = outcomes.provenance.description["protocol"]["dataset"]
-        digest, size = str(identity.get("sha256", "")), int(identity.get("image_size", 0))
-        name = dataset or str(identity["name"] if not digest else "")
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"The submission does not say on which dataset it was evaluated ({error}).") from error
-    if not name:
-        raise UserError(f"The dataset was a file with SHA-256 {digest[:16]}...; give it with --dataset FILE.npz.")
-    if digest and (not name.endswith(".npz") or file_digest(Path(name)) != digest):
-        raise UserError(f"--dataset {name} is not the submission's dataset, which has the SHA-256 {digest[:16]}....")
-    if dataset and not digest and dataset != identity["name"]:
-        raise UserError(f"--dataset {dataset} is not the submission's dataset, {identity['name']}.")
-    whole = load_sample(name, data_dir=data_dir, image_size=size)
+def _images(outcomes: Outcomes, *, dataset: str, data_dir: Path) -> Sample:
+    """The submission's images."""
+    identity = outcomes.provenance.description["protocol"]["dataset"]
+    digest, size, named = str(identity.get("sha256", "")), identity.get("image_size", 0), str(identity.get("name", ""))
+    if not isinstance(size, int) or size < 0:
+        raise UserError(f"The submission resized its images to {size!r} pixels, which is no size.")
+    if digest and not dataset:
+        raise UserError(
+            f"The submission was evaluated on a file with the SHA-256 {digest[:16]}...; give it with --dataset "
+            "FILE.npz."
+        )
+    if digest and (not dataset.endswith(".npz") or file_digest(Path(dataset)) != digest):
+        raise UserError(f"--dataset {dataset} is not the submission's file, which has the SHA-256 {digest[:16]}....")
+    if not digest and dataset not in ("", named):
+        raise UserError(f"--dataset {dataset} is not the submission's dataset, {named}.")
+    whole = load_sample(dataset or named, data_dir=data_dir, image_size=size)
     positions = outcomes.rows["index"].to_numpy()
     if positions.max() >= len(whole.images):
         raise UserError(
-            f"The submission has {positions.max() + 1} test images or more, {name} has {len(whole.images)}."
+            f"The submission has {positions.max() + 1} test images or more, {dataset or named} has {len(whole.images)}."
         )
-    import torch  # noqa: PLC0415  after the cheap checks
-
-    return whole.at(torch.from_numpy(positions.astype("int64"))).part(limit)
+    return whole.at(torch.from_numpy(positions.astype("int64")))
 
 
-def _model(
-    outcomes: Outcomes, sample: Sample, *, checkpoint: Path | None, model: str, key: str, data_dir: Path
-) -> External:
+def _model(outcomes: Outcomes, sample: Sample, weights: Weights, *, model: str, data_dir: Path) -> External:
     """The model: as the user says, or the submission's, if that cannot run a stranger's code."""
     description = outcomes.provenance.description
-    given = model or str(description.get("external", description.get("protocol", {})).get("model", ""))
+    given = model or str(description.get("external", description["protocol"])["model"])
     if not model and given not in model_names() and not given.startswith("robustbench:"):
         raise UserError(
             f"The submission names the model {given!r}, which is code of its author; if you trust it, give it with "
             "--model."
         )
-    if checkpoint is None and not given.startswith("robustbench:") and ":" not in given:
+    if weights.checkpoint is None and given in model_names():
         raise UserError(f"The model {given} needs its weights: give the file with --checkpoint.")
     threat, _ = judged_by(outcomes)
-    return load_external(
-        given,
-        dataset=sample.name,
-        classes=len(sample.class_names),
-        channels=sample.images.shape[1],
-        size=(sample.images.shape[2], sample.images.shape[3]),
-        checkpoint=checkpoint,
-        key=key,
-        norm=threat.norm,
-        folder=data_dir,
-    )
+    return given_model(given, weights, sample=sample, norm=threat.norm, data_dir=data_dir)
 
 
 def _tell(verified: Verified, outcomes: Outcomes) -> int:
     out, rows = console(), verified.disagreements
-    provenance = outcomes.provenance
-    out.print(
-        f"{provenance.label}, seed {provenance.seed}, tier {provenance.tier}: {verified.images} of "
-        f"{verified.submitted} images attacked again.",
-        markup=False,
-    )
+    attacked, submitted = sum(verified.attacked), sum(verified.submitted)
     if not len(rows):
-        out.print(
-            f"Every verdict is confirmed. At most {verified.others_at_most} of the other images could disagree (95 %)."
+        others = submitted - attacked
+        rest = (
+            f" At most {verified.others_at_most} of the other {others} images could disagree (95 %)." if others else ""
         )
+        out.print(f"Every verdict on {attacked} images is confirmed.{rest}", markup=False)
         return 0
     table = Table(title="Disagreements", title_justify="left")
     for column in rows.columns:
-        table.add_column(str(column), justify="right" if column != "attack" else "left")
-    names = provenance.class_names
-    for index, label, attack, submitted, found in rows.head(SHOWN).to_numpy().tolist():
-        table.add_row(str(index), escape(names[label]), attack, escape(names[submitted]), escape(names[found]))
+        table.add_column(str(column), justify="right" if column == "index" else "left")
+    names = {-1: "not attacked", **dict(enumerate(outcomes.provenance.class_names))}
+    for index, label, attack, claimed, found in rows.head(SHOWN).to_numpy().tolist():
+        table.add_row(str(index), escape(names[label]), attack, escape(names[claimed]), escape(names[found]))
     out.print(table)
     shown = f" The first {SHOWN} are shown." if len(rows) > SHOWN else ""
     out.print(
-        f"{len(rows)} verdicts of {rows['index'].nunique()} images disagree; {verified.overstated} of them count for "
-        f"the submission and should not.{shown}"
+        f"{len(rows)} verdicts on {rows['index'].nunique()} of {attacked} images disagree; {verified.overstated} of "
+        f"them speak for the submission and should not.{shown}",
+        markup=False,
     )
     out.print(
         "One or two on another machine or library version are round-off; more are another model, other images or other "
         "settings."
     )
-    if outcomes.provenance.description["protocol"]["evaluation"].get("engine") == "reference":
+    if judged_by(outcomes)[1].engine == "reference":
         out.print("The reference engine draws noise by batch: a sample does not repeat it exactly.")
     return 1

@@ -124,9 +124,10 @@ def _class_names(file: NpzFile, path: Path, array: str, labels: NDArray[np.int64
         expected = np.arange(len(present))
         if not np.array_equal(present, expected):
             stray = present[present != expected][0]
+            named = ", or any of them with an array 'class_names'" if array == "test_labels" else ""
             raise UserError(
                 f"{path}: {array!r} has the label {stray} but not every label below it; "
-                "allowed: 0 to classes - 1, each at least once."
+                f"allowed: 0 to classes - 1, each at least once{named}."
             )
         return tuple(map(str, present))
     names = _array(file, path, "class_names")

@@ -30,12 +30,13 @@ def ranks_within_class(labels: Indices, indices: Indices, *, name: str) -> Indic
     return ranks
 
 
-def stratified_subset(labels: Indices, *, limit: int) -> Indices:
+def stratified_subset(labels: Indices, *, limit: int, name: str = "subset") -> Indices:
     """Positions of `limit` images, rising: as many of each class as of the others, as far as a class has them.
 
     Args:
         labels: of the whole test set, (n,).
         limit: at least 1; all images if there are no more.
+        name: of the draw.
     """
-    ranks = ranks_within_class(labels, np.arange(len(labels)), name="subset")
+    ranks = ranks_within_class(labels, np.arange(len(labels)), name=name)
     return np.sort(np.lexsort((labels, ranks))[:limit])

@@ -6,7 +6,7 @@ sample.indices              # where they lie in the test set, which keys the att
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,9 @@ from fairbench.data.arrays import Arrays
 from fairbench.data.digest import file_digest
 from fairbench.data.loading import resized
 from fairbench.data.npz import read_npz
-from fairbench.data.sources import load_source
+from fairbench.data.sources import dataset_names, load_source
 from fairbench.data.stratified import stratified_subset
+from fairbench.errors import unknown
 from fairbench.suite import Suite
 from fairbench.suite_file import load_suite, suite_names
 
@@ -43,21 +44,18 @@ class Sample:
     class_names: tuple[str, ...]
     identity: Mapping[str, object]
 
-    def part(self, limit: int) -> "Sample":
-        """As many images of each class as of the others, `limit` in all; a larger part contains a smaller one."""
-        rows = torch.from_numpy(stratified_subset(self.labels.numpy(), limit=limit))
-        return self.at(rows)
+    def part(self, limit: int, *, draw: str = "subset") -> "Sample":
+        """As many images of each class as of the others, `limit` in all; a larger part contains a smaller one.
+
+        Args:
+            limit: at least 1.
+            draw: its name; another one takes other images.
+        """
+        return self.at(torch.from_numpy(stratified_subset(self.labels.numpy(), limit=limit, name=draw)))
 
     def at(self, rows: Tensor) -> "Sample":
         """The images of these rows, (m,) rising."""
-        return Sample(
-            name=self.name,
-            images=self.images[rows],
-            labels=self.labels[rows],
-            indices=self.indices[rows],
-            class_names=self.class_names,
-            identity=self.identity,
-        )
+        return replace(self, images=self.images[rows], labels=self.labels[rows], indices=self.indices[rows])
 
 
 def load_sample(dataset: str, *, data_dir: Path, image_size: int | None = None) -> Sample:
@@ -71,21 +69,28 @@ def load_sample(dataset: str, *, data_dir: Path, image_size: int | None = None) 
     Raises:
         UserError: if it cannot be read or downloaded.
     """
-    suite = usual_suite(dataset)
-    size = image_size if image_size is not None else suite.dataset.image_size if suite else 0
     path = Path(dataset)
     if path.suffix == ".npz":
-        arrays, name = read_npz(path, test_only=True), re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).strip("-.")
+        arrays, size = read_npz(path, test_only=True), image_size or 0
+        name = re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).strip("-.") or "file"
         identity = {"name": name, "image_size": size, "sha256": file_digest(path)}
-    else:
-        arrays, name = load_source(dataset, data_dir=data_dir, image_size=size), dataset
-        identity = {"name": name, "image_size": size, "sha256": ""}
-    return _sample(arrays, name=name or "file", size=size, identity=identity)
+        return _sample(arrays, name=name, size=size, identity=identity)
+    if dataset not in dataset_names():
+        raise unknown("dataset", dataset, dataset_names(), advice="Images of your own are given as an .npz file.")
+    size = usual_size(dataset) if image_size is None else image_size
+    arrays = load_source(dataset, data_dir=data_dir, image_size=size)
+    return _sample(arrays, name=dataset, size=size, identity={"name": dataset, "image_size": size, "sha256": ""})
 
 
 def usual_suite(dataset: str) -> Suite | None:
     """The first suite that ships for a dataset; what it says about threat and image size holds for all of them."""
     return next((suite for suite in map(load_suite, suite_names()) if suite.dataset.name == dataset), None)
+
+
+def usual_size(dataset: str) -> int:
+    """Height and width to which its images are resized; 0 for none."""
+    suite = usual_suite(dataset)
+    return suite.dataset.image_size if suite else 0
 
 
 def _sample(arrays: Arrays, *, name: str, size: int, identity: Mapping[str, object]) -> Sample:

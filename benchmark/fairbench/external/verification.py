@@ -7,17 +7,20 @@ An image's verdict depends on the model, the image and its own noise, and on not
 sample repeats the submission exactly. Between machines arithmetic rounds otherwise, and a verdict on the edge may flip.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from fairbench.attacks.autoattack import AutoAttack
-from fairbench.audit import missed_at_most
+from fairbench.attacks.settings import STANDARD, AutoAttackSettings
+from fairbench.audit import Audit
+from fairbench.comparability import check_description
 from fairbench.errors import UserError
+from fairbench.external.run import device_of
 from fairbench.external.sample import Sample
 from fairbench.progress import Progress, silent
 from fairbench.screening import screen
@@ -31,26 +34,26 @@ class Verified:
     """What a second look found.
 
     Attributes:
-        images: how many were attacked again.
-        submitted: how many the submission has.
+        submitted: images of the submission, by class.
+        attacked: how many of them were attacked again.
         disagreements: one row per image and attack with another verdict: index, label, attack, submitted, found; the
             last two are predictions.
     """
 
-    images: int
-    submitted: int
+    submitted: tuple[int, ...]
+    attacked: tuple[int, ...]
     disagreements: pd.DataFrame
 
     @property
     def overstated(self) -> int:
-        """Images that count as robust (or correct) in the submission and are not."""
+        """Verdicts that count as correct in the submission and are not."""
         rows = self.disagreements
         return int((rows["submitted"] == rows["label"]).sum())
 
     @property
     def others_at_most(self) -> int:
-        """If nothing disagrees: how many of the images that were not looked at could, at most (95 %)."""
-        return missed_at_most(self.submitted, self.images)
+        """If nothing disagrees in a random sample: how many of the other images could, at most (95 %)."""
+        return Audit(survivors=self.submitted, audited=self.attacked, breaks=0).missed_at_most_in_all
 
 
 def verify(
@@ -59,6 +62,7 @@ def verify(
     sample: Sample,
     *,
     batch_size: int = 500,
+    settings: AutoAttackSettings = STANDARD,
     progress: Progress = silent,
 ) -> Verified:
     """Attack the images of the sample as the submission says it did.
@@ -67,19 +71,19 @@ def verify(
         outcomes: the submission; a finished one.
         model: the selected checkpoint, on the device where it is to be attacked.
         sample: some of the submission's images.
-        batch_size: images attacked together.
+        batch_size: images attacked together; the reference engine, whose noise depends on it, keeps that of the
+            submission.
+        settings: effort of AutoAttack, as the submission's.
         progress: told the stage, images done, and their total.
 
     Raises:
         UserError: if the sample is not of the submission's images, or its protocol is incomplete.
     """
-    rows = outcomes.rows.set_index("index").reindex(sample.indices.numpy())
-    if rows.isna().any(axis=None) or rows["label"].tolist() != sample.labels.tolist():
-        raise UserError(
-            "The submission has other test images or labels than this dataset; give the one that it was evaluated on."
-        )
     threat, evaluation = judged_by(outcomes)
-    device = next((weight.device for weight in [*model.parameters(), *model.buffers()]), torch.device("cpu"))
+    if evaluation.engine == "fairbench":
+        evaluation = replace(evaluation, batch_size=batch_size)
+    rows = _submitted(outcomes, sample)
+    device = device_of(model)
     images, labels, indices = (part.to(device) for part in (sample.images, sample.labels, sample.indices))
     classes = len(sample.class_names)
     screened = screen(
@@ -107,12 +111,16 @@ def verify(
                 evaluation=evaluation,
                 folder=Path(folder),
                 indices=indices,
+                settings=settings,
                 progress=progress,
             )
             for attack in attacks:
                 attacking.attack(attack)
             found["autoattack"] = attacking.found().predictions
-    return Verified(images=len(sample.images), submitted=len(outcomes.rows), disagreements=_disagreements(rows, found))
+    submitted, attacked = (
+        tuple(np.bincount(table["label"], minlength=classes).tolist()) for table in (outcomes.rows, rows)
+    )
+    return Verified(submitted=submitted, attacked=attacked, disagreements=_disagreements(rows, found))
 
 
 def judged_by(outcomes: Outcomes) -> tuple[Threat, Evaluation]:
@@ -124,13 +132,26 @@ def judged_by(outcomes: Outcomes) -> tuple[Threat, Evaluation]:
     provenance = outcomes.provenance
     if provenance.status != "done":
         raise UserError(f"This run failed ({provenance.reason}); it has no verdicts to verify.")
-    try:
-        protocol = provenance.description["protocol"]
-        evaluation = Evaluation(**protocol["evaluation"])
-        radius = float(protocol["threat"]["epsilon"])
-        return Threat(norm=protocol["threat"]["norm"], epsilon=radius, step=radius), evaluation
-    except (LookupError, TypeError, ValueError) as error:
-        raise UserError(f"The submission does not say in full how it was evaluated ({error}).") from error
+    check_description(provenance, file="The submission")
+    protocol = provenance.description["protocol"]
+    radius = float(protocol["threat"]["epsilon"])
+    return Threat(norm=protocol["threat"]["norm"], epsilon=radius, step=radius), Evaluation(**protocol["evaluation"])
+
+
+def _submitted(outcomes: Outcomes, sample: Sample) -> pd.DataFrame:
+    """The submission's rows of a sample, by index."""
+    names = tuple(outcomes.provenance.class_names)
+    if names != sample.class_names:
+        raise UserError(
+            f"The submission calls the classes {', '.join(names)}; the dataset calls them "
+            f"{', '.join(sample.class_names)}."
+        )
+    rows = outcomes.rows.set_index("index").reindex(sample.indices.numpy())
+    if rows["label"].tolist() != sample.labels.tolist():  # a missing row is NaN, which no label is
+        raise UserError(
+            "The submission has other test images or labels than this dataset; give the one that it was evaluated on."
+        )
+    return rows
 
 
 def _disagreements(rows: pd.DataFrame, found: dict[str, Tensor]) -> pd.DataFrame:
@@ -139,9 +160,9 @@ def _disagreements(rows: pd.DataFrame, found: dict[str, Tensor]) -> pd.DataFrame
         table = pd.DataFrame(
             {
                 "index": rows.index,
-                "label": rows["label"].astype(int).to_numpy(),
+                "label": rows["label"].to_numpy(),
                 "attack": attack,
-                "submitted": rows[attack].astype(int).to_numpy(),
+                "submitted": rows[attack].to_numpy(),
                 "found": predictions.cpu().numpy(),
             }
         )

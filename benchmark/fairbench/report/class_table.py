@@ -38,7 +38,7 @@ def class_table(outcomes: Outcomes) -> Group:
         "worst class",
         "",
         *(
-            f"{percent(worst(found[attack].values))} {escape(names[worst_class(found[attack].values)])}"
+            f"{percent(worst(found[attack].values))} ({escape(names[worst_class(found[attack].values)])})"
             for attack in attacks
         ),
     )
