@@ -19,7 +19,13 @@ OPTIONS = {
     "run-all": "--data-dir --device --dry-run --engine --help --jobs --json --method --plugin --rerun --results --seed "
     "--set --suite --tier --work-dir",
     "status": "--engine --help --json --method --plugin --results --seed --set --suite --tier --work-dir",
+    "evaluate": "--attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help --image-size "
+    "--key --limit --mean --model --name --norm --results --search --seed --std --tier --work-dir",
+    "verify": "--batch-size --checkpoint --data-dir --dataset --device --help --key --limit --model",
     "report": "--check --help --results --site",
+    "compare": "--board --help --results --suite",
+    "export": "--board --format --help --results --suite",
+    "protocol": "--help --suite",
     "list": "--help --json",
     "new-method": "--directory --help",
     "check-method": "--help",
