@@ -24,6 +24,9 @@ OPTIONS = {
     "verify": "--batch-size --checkpoint --data-dir --dataset --device --help --key --limit --mean --model --seed "
     "--std",
     "report": "--check --help --results --site",
+    "compare": "--board --help --results --suite",
+    "export": "--board --format --help --results --suite",
+    "protocol": "--help --suite",
     "list": "--help --json",
     "new-method": "--directory --help",
     "check-method": "--help",

@@ -1,126 +1,24 @@
-"""A board: rows that may be compared, each a method over seeds, each seed with its class accuracies.
+"""A board: rows that may be compared, each a method over seeds, and how sure their order is.
+
+    board.standings["worst"].ranks[0]       # first and last place that board.ranked[0] may have
+    board.standings["average"].groups       # rows that the data cannot tell apart
 
 These are values alone; `fairbench.ranking` builds them from outcome files, `fairbench.report` shows them.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fairbench.audit import Audit
-from fairbench.comparability import reached_tier
-from fairbench.metrics import Attack, ClassAccuracies, Vector, worst_class
-from fairbench.provenance import Provenance
+from fairbench.metrics import Attack
+from fairbench.row import Row as Row  # noqa: PLC0414  an explicit re-export
+from fairbench.row import Run as Run  # noqa: PLC0414  an explicit re-export
+from fairbench.row import Summary as Summary  # noqa: PLC0414  an explicit re-export
+from fairbench.row import strongest
+from fairbench.statistics.standings import Standings
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Run:
-    """One file.
-
-    Attributes:
-        file: its path below the results folder.
-        provenance: where it comes from.
-        accuracies: by attack, in the order of the evaluation; empty if the run failed.
-        images: digest of the test images' indices, labels and class names; "" if the run failed.
-        audit: what the audit of tier `fast` saw; None if there was none.
-    """
-
-    file: str
-    provenance: Provenance
-    accuracies: Mapping[Attack, ClassAccuracies]
-    images: str = ""
-    audit: Audit | None = None
-
-    @property
-    def finished(self) -> bool:
-        """Whether the run has verdicts."""
-        return self.provenance.status == "done"
-
-    @property
-    def external(self) -> bool:
-        """Whether the model was trained elsewhere."""
-        return self.provenance.role == "external"
-
-    @property
-    def tier(self) -> str:
-        """The one in which the run counts."""
-        return reached_tier(self.provenance)
-
-    @property
-    def attack(self) -> Attack:
-        """The strongest of its tier, which ranks."""
-        return _strongest(self.tier)
-
-    @property
-    def cost(self) -> float:
-        """Training cost as a multiple of PGD-10 AT, hot start included; NaN if nobody counted it."""
-        return math.nan if self.external else self.provenance.cost + self.provenance.prerequisite_cost
-
-    def worst_class(self, attack: Attack) -> str:
-        """Name of the worst class."""
-        return self.provenance.class_names[worst_class(self.accuracies[attack].values)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """A number over seeds."""
-
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Over all seeds."""
-        return math.fsum(self.values) / len(self.values)
-
-    @property
-    def low(self) -> float:
-        """The lowest seed."""
-        return min(self.values)
-
-    @property
-    def high(self) -> float:
-        """The highest seed."""
-        return max(self.values)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Row:
-    """One method with one set of hyper-parameters.
-
-    Attributes:
-        label: directory name, unique in a suite.
-        runs: by seed; at least one.
-        reason: why the row cannot be ranked; "" if it can.
-    """
-
-    label: str
-    runs: tuple[Run, ...]
-    reason: str
-
-    @property
-    def provenance(self) -> Provenance:
-        """Of the first seed, for what all seeds share: method, card, changed hyper-parameters."""
-        return self.runs[0].provenance
-
-    @property
-    def finished(self) -> tuple[Run, ...]:
-        """Runs with verdicts."""
-        return tuple(run for run in self.runs if run.finished)
-
-    @property
-    def audits(self) -> dict[int, Audit]:
-        """By seed, what audits left open; those of promoted runs left nothing open."""
-        return {run.provenance.seed: run.audit for run in self.runs if run.audit and run.tier == "fast"}
-
-    def summary(self, attack: Attack, metric: Callable[[Vector], float]) -> Summary:
-        """A metric of the class accuracies, seed by seed."""
-        return Summary(values=tuple(metric(run.accuracies[attack].values) for run in self.finished))
-
-    @property
-    def cost(self) -> float:
-        """Mean training cost of the finished seeds, of which there must be one."""
-        return Summary(values=tuple(run.cost for run in self.finished)).mean
+BASELINE = "pgd-at"
+"""The method with which gains and losses are compared, where it is ranked with its default hyper-parameters."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,6 +33,9 @@ class Board:
         class_names: by label.
         counts: test images per class.
         ranked: complete rows, best first.
+        standings: of the ranked rows, in their order, by every key of `fairbench.statistics.KEYS`; empty without any.
+        bootstrap_seed: behind the standings.
+        draws: resamples behind the standings.
         unranked: rows that lack seeds, with their reason.
         teachers: rows of the teacher architecture; they serve others and compete with nobody.
         external: rows of models that were trained elsewhere, best first; judged alike, and ranked nowhere.
@@ -149,6 +50,9 @@ class Board:
     class_names: tuple[str, ...]
     counts: tuple[int, ...]
     ranked: tuple[Row, ...]
+    standings: Mapping[str, Standings]
+    bootstrap_seed: int
+    draws: int
     unranked: tuple[Row, ...]
     teachers: tuple[Row, ...]
     external: tuple[Row, ...]
@@ -173,12 +77,17 @@ class Board:
     @property
     def attack(self) -> Attack:
         """The one that ranks."""
-        return _strongest(self.tier)
+        return strongest(self.tier)
 
     @property
     def attacks(self) -> tuple[Attack, ...]:
         """What the rows were judged by, weakest first."""
         return ("clean", "pgd20", "autoattack") if self.attack == "autoattack" else ("clean", "pgd20")
+
+    @property
+    def baseline(self) -> Row | None:
+        """The row of `BASELINE`; None if it is not ranked."""
+        return next((row for row in self.ranked if row.label == BASELINE), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +104,3 @@ class Boards:
 
     boards: tuple[Board, ...]
     problems: tuple[Problem, ...]
-
-
-def _strongest(tier: str) -> Attack:
-    return "pgd20" if tier == "screen" else "autoattack"

@@ -90,6 +90,21 @@ def _weights(command: _F) -> _F:
     return command
 
 
+def _board(command: _F) -> _F:
+    """Options that say which board is meant."""
+    for option in reversed(
+        (
+            click.option("--suite", default="", metavar="NAME", help="Of the board; needed if several fit."),
+            click.option(
+                "--board", default="", metavar="NAME", help="As in its link on the page, if still several do."
+            ),
+            _folder("--results", "results", "Outcomes, one parquet file per run."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fairbench")
 def main() -> None:
@@ -232,6 +247,43 @@ def report(results: Path, site: Path, *, check: bool) -> None:
     from fairbench.commands.report import report as command  # noqa: PLC0415
 
     raise SystemExit(command(results, site, check=check))
+
+
+@main.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@_board
+def compare(first: str, second: str, **given: Any) -> None:
+    """Test two rows of a board, by label, on the same images."""
+    from fairbench.commands.compare import compare as command  # noqa: PLC0415
+
+    raise SystemExit(command(first, second, **given))
+
+
+@main.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "latex", "markdown", "bibtex"]),
+    default="csv",
+    show_default=True,
+    help="csv has unrounded numbers and counts; latex needs booktabs.",
+)
+@_board
+def export(**given: Any) -> None:
+    """Print a board for a paper or a spreadsheet."""
+    from fairbench.commands.export import export as command  # noqa: PLC0415
+
+    raise SystemExit(command(**given))
+
+
+@main.command()
+@click.option("--suite", default="digits", show_default=True, metavar="NAME|FILE", help="Protocol to describe.")
+def protocol(suite: str) -> None:
+    """Print a protocol in words, for the appendix of a paper."""
+    from fairbench.commands.protocol import protocol as command  # noqa: PLC0415
+
+    command(suite)
 
 
 @main.command("list")

@@ -21,6 +21,7 @@ import pandas as pd
 from fairbench.store import NOT_RUN
 
 Attack = Literal["clean", "pgd20", "autoattack"]
+Checkpoint = Literal["selected", "last"]
 Vector = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
@@ -58,26 +59,55 @@ class ClassAccuracies:
         return int(self.correct.sum()) / total if total else math.nan
 
 
-def class_accuracies(rows: pd.DataFrame, classes: int, attack: Attack) -> ClassAccuracies:
+def class_accuracies(
+    rows: pd.DataFrame, classes: int, attack: Attack, *, checkpoint: Checkpoint = "selected"
+) -> ClassAccuracies:
     """Per class, the images whose clean prediction is right and stays right under the attack.
 
     Args:
         rows: verdicts of one run, the columns of `fairbench.store.SCHEMA`.
         classes: number of classes, absent ones included.
         attack: a column of predictions; `clean` is no attack at all.
+        checkpoint: AutoAttack judges the selected one alone.
 
     Raises:
         ValueError: if the attack has not judged every image; there are no partial numbers.
     """
     labels = rows["label"].to_numpy()
-    predictions = rows[attack].to_numpy()
-    if (predictions == NOT_RUN).any():
-        raise ValueError(f"{attack} has not judged every image.")
-    correct = (rows["clean"].to_numpy() == labels) & (predictions == labels)
+    correct = attacked_predictions(rows, attack, checkpoint=checkpoint) == labels
     return ClassAccuracies(
         counts=np.bincount(labels, minlength=classes).astype(np.int64),
         correct=np.bincount(labels[correct], minlength=classes).astype(np.int64),
     )
+
+
+def attacked_predictions(
+    rows: pd.DataFrame, attack: Attack, *, checkpoint: Checkpoint = "selected"
+) -> npt.NDArray[np.int16]:
+    """What every image is taken for under an attack, (images,): the clean prediction where the attack finds no error.
+
+    An image that is wrong without an attack stays wrong, even where PGD happens to repair it.
+
+    Raises:
+        ValueError: if the attack has not judged every image.
+    """
+    prefix = "last_" if checkpoint == "last" else ""
+    labels, clean = rows["label"].to_numpy(), rows[f"{prefix}clean"].to_numpy()
+    found = rows[f"{prefix}{attack}"].to_numpy()
+    if (found == NOT_RUN).any():
+        raise ValueError(f"{attack} has not judged every image.")
+    predictions: npt.NDArray[np.int16] = np.where(found == labels, clean, found)
+    return predictions
+
+
+def steps_survived(rows: pd.DataFrame, classes: int) -> Vector:
+    """Iterates of PGD-20 classified correctly, mean per class, (classes,): how near the boundary its images lie."""
+    labels = rows["label"].to_numpy()
+    total = np.bincount(labels, weights=rows["pgd20_survived"].to_numpy(), minlength=classes)
+    counts = np.bincount(labels, minlength=classes)
+    means: Vector = np.full(classes, np.nan)
+    np.divide(total, counts, out=means, where=counts > 0)
+    return means
 
 
 def average(accuracies: Vector) -> float:

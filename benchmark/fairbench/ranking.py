@@ -2,6 +2,7 @@
 
     boards = build_boards(Path("results"))
     boards.boards[0].ranked             # rows, best worst-class AutoAttack accuracy first
+    boards.boards[0].standings          # what of that order is certain
     boards.problems                     # files that could not be used, each with its reason
 
 A board holds runs of one suite whose protocols are equal and which were judged in one tier on the same images; nothing
@@ -11,16 +12,18 @@ keep their seeds, and get no mean and no rank. Models that were trained elsewher
 judgement they share, and are ranked on none.
 """
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fairbench.board import Board, Boards, Problem, Row, Run
-from fairbench.comparability import TIERS, asked_tier, check_description, conditions, judged_protocol, read_audit
+from fairbench.comparability import TIERS, asked_tier, conditions, judged_protocol
 from fairbench.errors import UserError
-from fairbench.metrics import Attack, average, class_accuracies, worst
-from fairbench.store import NOT_RUN, Outcomes, read_outcomes, result_files
+from fairbench.metrics import Attack, average, worst
+from fairbench.reading import run_of
+from fairbench.statistics import Verdicts, standings
+from fairbench.statistics.bootstrap import DRAWS
+from fairbench.store import read_outcomes, result_files
 from fairbench.suite import content_key
 
 REQUIRED_SEEDS = 3
@@ -29,23 +32,27 @@ REQUIRED_SEEDS = 3
 UNFIT = ("randomised", "grad_at_inference")
 """Flags of models for which AutoAttack standard says too little; a person has to look first."""
 
+BOOTSTRAP_SEED = 0
+"""Of the resamples behind all standings; a board is a pure function of its files."""
+
 Place = tuple[str, int, str]
 """Suite, tier and protocol of a board; sorts the highest tier first."""
 
 
-def build_boards(results: Path, *, expected: Iterable[str] = ()) -> Boards:
+def build_boards(results: Path, *, expected: Iterable[str] = (), draws: int = DRAWS) -> Boards:
     """Read every outcome file and arrange the runs into boards.
 
     Args:
         results: folder of `<suite>/<label>/seed<k>.parquet`; it need not exist.
         expected: registered names of methods that a complete board has.
+        draws: resamples behind the standings.
     """
     runs: list[Run] = []
     problems: list[Problem] = []
     for path in result_files(results):
         file = path.relative_to(results).as_posix()
         try:
-            runs.append(_run(file, read_outcomes(path)))
+            runs.append(run_of(read_outcomes(path), file=file))
         except UserError as error:
             problems.append(Problem(file=file, message=str(error).replace(str(path), file)))
     runs, duplicates = _unique(runs)
@@ -65,7 +72,16 @@ def build_boards(results: Path, *, expected: Iterable[str] = ()) -> Boards:
     for place in sorted(groups):
         group, strays = _same_images(groups[place])
         problems += strays
-        boards.append(_board(group, teachers=teachers, external=external, promoted=promoted[place], expected=expected))
+        boards.append(
+            _board(
+                group,
+                teachers=teachers,
+                external=external,
+                promoted=promoted[place],
+                expected=expected,
+                draws=draws,
+            )
+        )
     standing = {run.file for board in boards for row in board.external for run in row.runs}
     strangers: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in external:
@@ -87,30 +103,21 @@ def ranking(rows: Sequence[Row], attack: Attack) -> tuple[Row, ...]:
     )
 
 
-def _run(file: str, outcomes: Outcomes) -> Run:
-    provenance = outcomes.provenance
-    check_description(provenance, file=file)
-    if provenance.status == "failed":
-        if provenance.role == "external":
-            raise UserError(f"{file} says that training failed, yet its model was not trained here.")
-        return Run(file=file, provenance=provenance, accuracies={})
-    judged = bool((outcomes.rows["autoattack"] != NOT_RUN).any())
-    allowed = TIERS[TIERS.index(asked_tier(provenance)) :]
-    if provenance.tier not in allowed or judged != (provenance.tier != "screen"):
-        raise UserError(f"{file} says that it reached tier {provenance.tier!r}, which its verdicts contradict.")
-    attacks: tuple[Attack, ...] = ("clean", "pgd20", "autoattack") if judged else ("clean", "pgd20")
-    try:
-        accuracies = {
-            attack: class_accuracies(outcomes.rows, len(provenance.class_names), attack) for attack in attacks
-        }
-    except ValueError as error:
-        raise UserError(f"{file}: {error}") from error
-    return Run(
-        file=file,
-        provenance=provenance,
-        accuracies=accuracies,
-        images=_images(outcomes),
-        audit=read_audit(provenance, file=file),
+def verdicts(rows: Sequence[Row], attack: Attack) -> Verdicts:
+    """The verdicts of finished rows of one board, named by label; rows that share one, by their hyper-parameters too.
+
+    Raises:
+        ValueError: if there is no row.
+    """
+    labels = Counter(row.label for row in rows)
+    names = [row.label if labels[row.label] == 1 else f"{row.label} {content_key(row.parameters)}" for row in rows]
+    example = next(run for row in rows for run in row.finished) if rows else None
+    if example is None:
+        raise ValueError("Verdicts need at least one row.")
+    return Verdicts(
+        labels=example.rows["label"].to_numpy(),
+        classes=len(example.provenance.class_names),
+        correct={name: row.correct(attack) for name, row in zip(names, rows, strict=True)},
     )
 
 
@@ -152,14 +159,6 @@ def _unique(runs: Iterable[Run]) -> tuple[list[Run], list[Problem]]:
             message = f"{run.file} holds the same run as {known.file} and is left out; remove one of them."
             problems.append(Problem(file=run.file, message=message))
     return list(first.values()), problems
-
-
-def _images(outcomes: Outcomes) -> str:
-    """Digest of what was tested."""
-    digest = hashlib.sha256(repr(outcomes.provenance.class_names).encode())
-    for column in ("index", "label"):
-        digest.update(outcomes.rows[column].to_numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _same_images(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
@@ -215,10 +214,12 @@ def _board(
     teachers: Iterable[Run] = (),
     promoted: Sequence[Run] = (),
     expected: Iterable[str] = (),
+    draws: int = DRAWS,
 ) -> Board:
     example = next((run for run in runs if run.finished), runs[0])
     provenance = example.provenance
     rows = _rows((run for run in runs if run.provenance.role == "method"), promoted=promoted)
+    ranked = ranking([row for row in rows if not row.reason], example.attack)
     present = {row.provenance.method for row in rows} | {run.provenance.method for run in promoted}
     return Board(
         suite=provenance.suite,
@@ -227,7 +228,10 @@ def _board(
         images=example.images,
         class_names=tuple(provenance.class_names),
         counts=tuple(int(count) for count in example.accuracies["clean"].counts) if example.finished else (),
-        ranked=ranking([row for row in rows if not row.reason], example.attack),
+        ranked=ranked,
+        standings=standings(verdicts(ranked, example.attack), seed=BOOTSTRAP_SEED, draws=draws) if ranked else {},
+        bootstrap_seed=BOOTSTRAP_SEED,
+        draws=draws,
         unranked=tuple(row for row in rows if row.reason),
         teachers=tuple(_rows(run for run in teachers if _shared(run) == _shared(example))),
         external=ranking(_rows(run for run in external if _beside(run) == _beside(example)), example.attack),

@@ -330,8 +330,8 @@ def test_every_break_is_one_of_the_model(
 def test_a_search_that_lies_breaks_nothing_that_holds(
     trained: tuple[nn.Module, Tensor, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A network that calls every image broken: no image falls that the model does not lose."""
-    _, images, labels = trained
+    """A network with other logits than the model: what it claims falls only where the model does, and is verified."""
+    labels = trained[2]
 
     def lie(judged: Judged, *_images: Tensor, **_options: Any) -> Judged:
         return Judged(nn.Sequential(judged.model, nn.Linear(10, 10).requires_grad_(requires_grad=False)), classes=10)
@@ -340,8 +340,9 @@ def test_a_search_that_lies_breaks_nothing_that_holds(
     monkeypatch.setattr(engine, "search_model", lie)
     found = attacked(trained, folder=tmp_path / "lying")
     assert found.unverified == 0
-    assert ((found.predictions != labels) <= (plain.predictions != labels)).float().mean() > 0.9
-    assert len(images) == len(labels)
+    fallen, expected = found.predictions != labels, plain.predictions != labels
+    assert int((fallen & ~expected).sum()) <= 2  # as between two seeds
+    assert not torch.equal(fallen, torch.ones_like(fallen))
 
 
 def test_the_reference_engine_searches_with_the_model(

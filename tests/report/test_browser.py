@@ -1,79 +1,31 @@
 """The page in a real browser, opened from a file."""
 
 import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
-
-from fairbench.ranking import build_boards
-from fairbench.report.page import write_site
-
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-NAMES = ["airplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium on the path"),
+    pytest.mark.skipif(not shutil.which("chromium"), reason="needs Debian's chromium on the path"),
 ]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def address(results: Path, write_run: Callable[..., Path], tmp_path: Path) -> str:
-    """A board of three ranked rows, an incomplete one, a teacher and a model that was trained elsewhere."""
-    ten = {"counts": [20] * 10, "clean": [19] * 10, "class_names": NAMES}
-    for seed in range(3):
-        write_run("alpha", seed=seed, **ten, pgd20=[12] * 10, autoattack=[8] * 9 + [3], cost=2.0)
-        write_run("bravo", seed=seed, **ten, pgd20=[10] * 10, autoattack=[6] * 10, cost=10.0)
-        write_run("charlie", seed=seed, **ten, pgd20=[11] * 10, autoattack=[10] * 9 + [5 - seed], cost=1.0)
-    write_run("delta", seed=0, **ten, pgd20=[9] * 10, autoattack=[9] * 10)
-    write_run("delta", seed=1, status="failed", reason="the loss became NaN", failed_epoch=3, class_names=NAMES)
-    write_run("teacher", role="teacher", **ten, pgd20=[9] * 10, autoattack=[9] * 10)
-    write_run("external-zoo", role="external", **ten, pgd20=[19] * 10, autoattack=[18] * 10, warnings=["Look here."])
-    (path,) = write_site(build_boards(results), tmp_path / "site")
-    return path.as_uri()
-
-
-@pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The opened page; whatever it logs or asks for fails the test."""
-    page = browser.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-    page.on("request", lambda request: complaints.append(request.url) if request.url != address else None)
-    page.goto(address)
-    yield page
-    page.close()
-    assert not complaints
-
-
-def header(page: Page, name: str, number: int = 0) -> Locator:
-    """A column of the ranking; AutoAttack, PGD-20 and clean share some names, in this order."""
-    return page.locator("table.sortable thead th", has_text=name).nth(number)
+def header(page: Page, column: str) -> Locator:
+    return page.locator(f"table.ranking thead [data-column={column}]")
 
 
 def order(page: Page) -> list[str]:
-    return page.locator("table.sortable tbody .name").all_text_contents()
+    return page.locator("table.ranking tbody tr:visible .name").all_text_contents()
 
 
 def test_the_default_order_is_by_worst_class(page: Page) -> None:
     assert order(page) == ["BRAVO", "CHARLIE", "ALPHA"]
-    assert header(page, "Rank").get_attribute("aria-sort") == "ascending"
+    assert header(page, "rank").get_attribute("aria-sort") == "ascending"
 
 
 def test_a_click_sorts_and_a_second_one_turns(page: Page) -> None:
-    average = header(page, "Average")
+    average = header(page, "average")
     average.get_by_role("button").click()
     assert order(page) == ["CHARLIE", "ALPHA", "BRAVO"]
     assert average.get_attribute("aria-sort") == "descending"
@@ -86,19 +38,19 @@ def test_a_click_sorts_and_a_second_one_turns(page: Page) -> None:
 @pytest.mark.parametrize("key", ["Enter", "Space"])
 def test_the_keyboard_sorts(page: Page, key: str) -> None:
     """Numbers sort as numbers: 10 comes after 2."""
-    header(page, "Rank").get_by_role("button").focus()
+    header(page, "rank").get_by_role("button").focus()
     page.keyboard.press("Tab")
     page.keyboard.press(key)
     assert order(page) == ["ALPHA", "BRAVO", "CHARLIE"]
-    header(page, "Cost").get_by_role("button").focus()
+    header(page, "cost").get_by_role("button").focus()
     page.keyboard.press(key)
     assert order(page) == ["CHARLIE", "ALPHA", "BRAVO"]
-    assert header(page, "Cost").get_attribute("aria-sort") == "ascending"
+    assert header(page, "cost").get_attribute("aria-sort") == "ascending"
 
 
 def test_every_column_sorts(page: Page) -> None:
-    buttons = page.locator("table.sortable thead button")
-    assert buttons.count() == page.locator("table.sortable tbody tr").first.locator("> *").count() == 11
+    buttons = page.locator("table.ranking thead button")
+    assert buttons.count() == page.locator("table.ranking tbody tr").first.locator("> *").count() == 12
     for number in range(buttons.count()):
         buttons.nth(number).click()
         assert sorted(order(page)) == ["ALPHA", "BRAVO", "CHARLIE"]
@@ -115,12 +67,13 @@ def test_the_heat_map_switches(page: Page) -> None:
     assert "60.0" in shown.inner_text()
 
 
-def test_a_method_name_opens_its_details(page: Page) -> None:
-    details = page.locator("details:not(.flags)", has_text="BRAVO")
-    assert details.get_attribute("open") is None
-    page.locator(".name", has_text="BRAVO").click()
-    details.locator("dl").wait_for(state="visible")
-    assert "95 % envelope" in details.inner_text()
+def test_a_name_leads_to_the_page_of_the_method_and_back(page: Page, address: str) -> None:
+    page.locator("table.ranking .name", has_text="BRAVO").click()
+    page.wait_for_url("**/methods/*/bravo.html")
+    assert page.get_by_role("heading", level=1).inner_text() == "BRAVO"
+    page.get_by_role("link", name="Back to the board").click()
+    page.wait_for_url(f"{address}#*")
+    assert order(page) == ["BRAVO", "CHARLIE", "ALPHA"]
 
 
 def test_flags_are_folded_and_open(page: Page) -> None:
@@ -173,7 +126,7 @@ def test_print_shows_all_attacks_and_all_details(page: Page) -> None:
     page.emulate_media(media="print")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert page.locator(".heat table:visible").count() == 3
-    assert page.locator("details:not([open])").count() == 0
+    assert page.locator("details:not([open], .columns)").count() == 0
 
 
 def test_the_page_is_complete_without_script(browser: Browser, address: str) -> None:

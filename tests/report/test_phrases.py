@@ -8,6 +8,7 @@ import pytest
 from fairbench.ranking import build_boards
 from fairbench.report.phrases import (
     axis_end,
+    candidates,
     listed,
     multiple,
     percent,
@@ -15,6 +16,8 @@ from fairbench.report.phrases import (
     precision_sentence,
     protocol_sentence,
     radius,
+    sortable,
+    statistics_sentence,
     worst_classes,
 )
 
@@ -64,6 +67,30 @@ def test_precision_is_that_of_the_smallest_class_with_images(results: Path, writ
     sentence = precision_sentence(build_boards(results).boards[0])
     assert "smallest class has 100 test images" in sentence
     assert "±10 points" in sentence
+    assert "the mean of the worst classes says more" in sentence
+
+
+def test_many_images_per_class_carry_a_minimum(results: Path, write_run: WriteRun) -> None:
+    write_run(counts=(200, 300), clean=(9, 9), pgd20=(5, 5), autoattack=(4, 4))
+    assert precision_sentence(build_boards(results, draws=50).boards[0]).endswith(
+        "Smaller differences are no evidence."
+    )
+
+
+def test_candidates_are_named(results: Path, write_run: WriteRun) -> None:
+    names = ["cat", "deer", "bird"]
+    for seed in range(3):
+        write_run(
+            seed=seed, counts=[300] * 3, clean=[290] * 3, pgd20=[200] * 3, autoattack=(90, 200, 91), class_names=names
+        )
+    board = build_boards(results, draws=50).boards[0]
+    assert candidates(board, board.ranked[0]) == ["cat", "bird"]
+    assert "50 bootstrap draws with seed 0" in statistics_sentence(board)
+
+
+def test_numbers_for_the_script_have_few_digits() -> None:
+    assert sortable(0.1 + 0.2) == "0.300000"
+    assert sortable(float("nan")) == "nan"
 
 
 def test_worst_classes_over_seeds(results: Path, write_run: WriteRun) -> None:

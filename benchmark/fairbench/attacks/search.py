@@ -53,7 +53,7 @@ def search_model(judged: Judged, images: Tensor, *, indices: Tensor, precision: 
     """
     network = _folded(judged.model)
     if network is not None:
-        # Channels-last pays for fp32 on a CPU; cuDNN's fp32 kernels without TF32 are made for the other order.
+        # Measured on a CPU alone. Tensor cores take bf16 in this order, but not fp32 without TF32.
         if images.device.type == "cpu" or precision == "bf16":
             network = network.to(memory_format=torch.channels_last)
         some = images[indices.argsort()[:COMPARED]]
@@ -65,7 +65,8 @@ def search_model(judged: Judged, images: Tensor, *, indices: Tensor, precision: 
         for layer in network.modules():
             if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)):
                 layer.bfloat16()  # autocast would convert frozen weights again in every pass
-    return Judged(_Search(network or judged.model, judged, precision=precision), classes=judged.classes)
+    chosen = judged.model if network is None else network
+    return Judged(_Search(chosen, judged, precision=precision), classes=judged.classes)
 
 
 class _Search(nn.Module):

@@ -1,57 +1,78 @@
-"""Boards as one self-contained page: `site/index.html` needs no network, no server and no other file.
+"""Boards as a static site that needs no network, no server and no script.
 
     write_site(build_boards(Path("results")), Path("site"))
 
-Equal boards give equal bytes: no timestamps, no machine, everything in a fixed order. Styles and script are inlined,
-and a content security policy forbids every request and every script but ours. Whatever comes from results is escaped
-by the templates.
+`index.html` holds the boards; `methods/` a page for every row and `downloads/` every board as data. Equal boards give
+equal bytes: no timestamps, no machine, everything in a fixed order. Styles and script are inlined, and a content
+security policy forbids every request and every script but ours. Whatever comes from results is escaped by the
+templates.
 """
 
 import base64
 import hashlib
-from importlib import resources
+from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
-from fairbench import metrics
 from fairbench.atomic import atomic
 from fairbench.board import Boards
-from fairbench.report import flags, headings, phrases
+from fairbench.errors import UserError
+from fairbench.literature import Published
+from fairbench.report.downloads import downloads, same_table
+from fairbench.report.environment import asset, environment
+from fairbench.report.headings import anchor, headings
+from fairbench.report.method_page import method_pages
 
 PAGE = "index.html"
+OURS = ("methods", "downloads")
+"""Folders in which every file is generated, so that one which nothing implies any more is removed."""
 
 
-def write_site(boards: Boards, site: Path) -> list[Path]:
-    """Write the page; it appears complete or not at all.
+def write_site(boards: Boards, site: Path, *, literature: Sequence[Published] = ()) -> list[Path]:
+    """Write every page, each complete or not at all, and remove those of rows and boards that are gone.
 
     Raises:
         UserError: if the folder cannot be written or the disk is full.
     """
-    path = site / PAGE
-    with atomic(path) as temporary:
-        temporary.write_bytes(render(boards))
-    return [path]
+    written = pages(boards, literature=literature)
+    for name, content in written.items():
+        with atomic(site / name) as temporary:
+            temporary.write_bytes(content)
+    for path in _left_over(site, written):
+        try:
+            path.unlink()
+        except OSError as error:
+            raise UserError(f"Cannot remove {path}: {error.strerror or error}.") from error
+    return [site / name for name in written]
 
 
-def report_is_current(boards: Boards, site: Path) -> bool:
-    """Whether the page is what the boards imply, byte for byte."""
-    path = site / PAGE
-    return path.is_file() and path.read_bytes() == render(boards)
+def report_is_current(boards: Boards, site: Path, *, literature: Sequence[Published] = ()) -> bool:
+    """Whether the site is what the boards imply, byte for byte, and without a page too many."""
+    implied = pages(boards, literature=literature)
+    return all(_holds(site / name, content) for name, content in implied.items()) and not _left_over(site, implied)
 
 
-def render(boards: Boards) -> bytes:
-    """The page as UTF-8."""
-    script = _asset("page.js")
+def pages(boards: Boards, *, literature: Sequence[Published] = ()) -> dict[str, bytes]:
+    """Every file of the site by its path in it."""
+    files = {PAGE: render(boards, literature=literature)} | method_pages(boards, literature)
+    for board in boards.boards:
+        files |= {f"downloads/{anchor(board)}{ending}": data for ending, data in downloads(board).items()}
+    return files
+
+
+def render(boards: Boards, *, literature: Sequence[Published] = ()) -> bytes:
+    """The page with all boards, as UTF-8."""
+    script = asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     text = (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
-            boards=list(zip(boards.boards, headings.headings(boards.boards), strict=True)),
+            boards=list(zip(boards.boards, headings(boards.boards), strict=True)),
             problems=boards.problems,
-            style=Markup(_asset("page.css")),  # noqa: S704  our own file
+            literature=literature,
+            style=Markup(asset("page.css") + asset("pictures.css")),  # noqa: S704  our own file
             script=Markup(script),  # noqa: S704  our own file
             script_digest=digest,
         )
@@ -60,47 +81,15 @@ def render(boards: Boards) -> bytes:
     return text.encode("utf-8", errors="replace")
 
 
-def _asset(name: str) -> str:
-    return (resources.files("fairbench.report") / "assets" / name).read_text(encoding="utf-8")
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file is as implied; parquet may have been written by another version of its library."""
+    if not path.is_file():
+        return False
+    stored = path.read_bytes()
+    return stored == content or (path.suffix == ".parquet" and same_table(stored, content))
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fairbench.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals |= {
-        "average": metrics.average,
-        "worst": metrics.worst,
-        "worst_class": metrics.worst_class,
-        "deviation": metrics.deviation,
-        "envelope": metrics.minimum_envelope,
-        "anchor": headings.anchor,
-        "attack_names": phrases.attack_names,
-        "audit_phrase": phrases.audit_phrase,
-        "axis_end": phrases.axis_end,
-        "card_of": phrases.card_of,
-        "class_means": phrases.class_means,
-        "fill_command": phrases.fill_command,
-        "flag_cells": flags.cells,
-        "flag_headings": [heading for heading, _ in flags.COLUMNS.values()],
-        "precision_sentence": phrases.precision_sentence,
-        "promotions": phrases.promotions,
-        "protocol_sentence": phrases.protocol_sentence,
-        "raised": phrases.raised,
-        "row_name": phrases.row_name,
-        "weakest_audit": phrases.weakest_audit,
-        "worst_classes": phrases.worst_classes,
-    }
-    environment.filters |= {
-        "listed": phrases.listed,
-        "multiple": phrases.multiple,
-        "percent": phrases.percent,
-        "plural": phrases.plural,
-        "settings": phrases.settings,
-    }
-    return environment
+def _left_over(site: Path, implied: dict[str, bytes]) -> list[Path]:
+    """Generated files that nothing implies."""
+    found = (path for folder in OURS for path in sorted((site / folder).rglob("*")) if path.is_file())
+    return [path for path in found if path.relative_to(site).as_posix() not in implied]

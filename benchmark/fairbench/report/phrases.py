@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-import numpy as np
-
 from fairbench.audit import Audit
-from fairbench.board import Board, Row, Run
+from fairbench.board import Board, Row
 from fairbench.method import Card
-from fairbench.metrics import Attack, Vector, wilson, worst
+from fairbench.metrics import Attack, wilson, worst
 
 NOTHING = "–"
+
+FEW = 200
+"""Test images of a class below which the minimum over classes is mostly noise."""
 
 ATTACK_NAMES: Mapping[Attack, str] = {"clean": "Clean", "pgd20": "PGD-20", "autoattack": "AutoAttack"}
 
@@ -27,6 +28,11 @@ def attack_names(board: Board) -> Mapping[Attack, str]:
 def percent(share: float) -> str:
     """One decimal; a dash where there is no data."""
     return f"{100 * share:.1f}" if math.isfinite(share) else NOTHING
+
+
+def sortable(value: float) -> str:
+    """For the script, in so few digits that every machine writes the same; `nan` where there is no data."""
+    return f"{value:.6f}"
 
 
 def multiple(cost: float) -> str:
@@ -138,10 +144,13 @@ def precision_sentence(board: Board) -> str:
     if not smallest:
         return ""
     low, high = wilson(smallest // 2, smallest - smallest % 2)
-    return (
+    sentence = (
         f"The smallest class has {plural(smallest, 'test image')}: one seed knows a class accuracy of 50 % to "
         f"±{50 * (high - low):.0f} points (95 %, Wilson). Smaller differences are no evidence."
     )
+    if smallest >= FEW:
+        return sentence
+    return f"{sentence} With so few images the mean of the worst classes says more than the single worst one."
 
 
 def worst_classes(row: Row, attack: Attack) -> str:
@@ -150,6 +159,20 @@ def worst_classes(row: Row, attack: Attack) -> str:
     if len(counted) == 1:
         return counted[0][0]
     return ", ".join(f"{name} ×{times}" if times > 1 else name for name, times in counted)
+
+
+def candidates(board: Board, row: Row) -> list[str]:
+    """Names of the classes that may be the truly worst one (95 %), by label."""
+    return [board.class_names[label] for label in sorted(row.candidates(board.attack))]
+
+
+def statistics_sentence(board: Board) -> str:
+    """How the intervals of a ranking come about, and how to make them again."""
+    return (
+        "Intervals are 95 %, over images and seeds: the Bonferroni-Wilson envelope for the worst class, "
+        f"{board.draws:,} bootstrap draws with seed {board.bootstrap_seed} for the rest. A row may have any rank of "
+        "its span, for all rows together at 95 %; rows of one group cannot be told from the best of it."
+    )
 
 
 def raised(row: Row) -> list[str]:
@@ -182,9 +205,3 @@ def axis_end(rows: Sequence[Row], attack: Attack) -> float:
     """Where a common axis for the seeds' worst classes ends: the next full 10 % above all of them."""
     highest = max((value for row in rows for value in row.summary(attack, worst).values), default=0.0)
     return min(1.0, (math.floor(highest * 10) + 1) / 10)
-
-
-def class_means(runs: Sequence[Run], attack: Attack) -> Vector:
-    """Accuracy per class, the mean over seeds, (classes,); for the eye, never for a minimum."""
-    means: Vector = np.mean([run.accuracies[attack].values for run in runs], axis=0)
-    return means

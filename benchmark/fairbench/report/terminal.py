@@ -13,8 +13,9 @@ from fairbench.report.phrases import NOTHING, attack_names, audit_bound, multipl
 def terminal_table(board: Board) -> Table:
     """Ranked rows with means over seeds, then incomplete ones and models trained elsewhere; accuracies in percent."""
     names = attack_names(board)
+    places = board.standings["worst"].ranks if board.ranked else ()
     table = Table(title=escape(heading(board)), caption=_caption(board), title_justify="left", caption_justify="left")
-    table.add_column("#", justify="right")
+    table.add_column("place", justify="right")
     table.add_column("method")
     for attack in reversed(board.attacks):
         style = "bold" if attack == board.attack else ""
@@ -24,14 +25,15 @@ def terminal_table(board: Board) -> Table:
         table.add_column("missed at\nmost (95 %)", justify="right")
     table.add_column("cost\n× PGD-AT", justify="right")
     table.add_column("seeds", justify="right")
-    for rank, row in enumerate(board.ranked, start=1):
+    for row, (first, last) in zip(board.ranked, places, strict=True):
         accuracies = [
             percent(row.summary(attack, metric).mean)
             for attack in reversed(board.attacks)
             for metric in (worst, average)
         ]
         cells = [*accuracies, *_bound(board, *row.audits.values()), multiple(row.cost), str(len(row.runs))]
-        table.add_row(str(rank), escape(row.label), *cells)
+        rank = str(first) if first == last else f"{first}–{last}"
+        table.add_row(rank, escape(row.label), *cells)
     for row in board.unranked:
         for run in row.runs:
             table.add_row(NOTHING, *_single(board, row, run), style="dim")
@@ -66,6 +68,8 @@ def _bound(board: Board, *audits: Audit | None) -> list[str]:
 
 def _caption(board: Board) -> str:
     lines = ["Percent, mean over seeds; upper bounds on true robustness."]
+    if board.ranked:
+        lines.append("Place: first and last that a row may have by its worst class; all of them together at 95 %.")
     if board.tier == "fast":
         lines.append("APGD: APGD-CE and targeted APGD alone. FAB and Square were left out but for an audit; what they")
         lines.append("could still break is bounded, in the seed where most is open.")

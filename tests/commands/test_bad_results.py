@@ -1,0 +1,109 @@
+"""Files that cannot be used, among good ones: each is named, none stops the board, and the exit code is not 0."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from fairbench.cli import main
+from fairbench.ranking import build_boards
+
+WriteRun = Callable[..., Path]
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def foreign(path: Path) -> None:
+    pq.write_table(pa.table({"x": [1.0, float("nan")]}), path)
+
+
+def with_metadata(path: Path, **changes: object) -> None:
+    table = pq.read_table(path, partitioning=None)
+    values = json.loads(table.schema.metadata[b"fairbench"]) | changes
+    pq.write_table(table.replace_schema_metadata({b"fairbench": json.dumps(values).encode()}), path)
+
+
+def newer(path: Path) -> None:
+    with_metadata(path, schema=99)
+
+
+def with_nan(path: Path) -> None:
+    with_metadata(path, cost=float("nan"))
+
+
+def with_nan_in_its_protocol(path: Path) -> None:
+    with_metadata(path, description={"protocol": {"threat": {"epsilon": float("nan")}}, "parameters": {}})
+
+
+def with_real_labels(path: Path) -> None:
+    """Columns of another type could hold NaN."""
+    table = pq.read_table(path, partitioning=None)
+    labels = pa.array([float("nan")] * table.num_rows)
+    pq.write_table(table.set_column(1, pa.field("label", pa.float64(), nullable=False), labels), path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate, "is not a readable parquet file"),
+        (empty, "is not a readable parquet file"),
+        (foreign, "not one of fairbench"),
+        (newer, "has schema 99; this fairbench reads 2. Update fairbench."),
+        (with_nan, "metadata of a wrong type: cost"),
+        (with_nan_in_its_protocol, "does not say in full under which protocol"),
+        (with_real_labels, "does not have the columns"),
+    ],
+)
+def test_a_bad_file_is_named_and_left_out(
+    results: Path, write_run: WriteRun, tmp_path: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    for seed in range(3):
+        write_run("good", seed=seed)
+    before = build_boards(results).boards[0]
+    damage(write_run("bad"))
+    found = CliRunner().invoke(main, ["report", "--results", str(results), "--site", str(tmp_path / "site")])
+    assert found.exit_code == 1
+    text = " ".join(found.output.split())
+    assert "Left out: digits/bad/seed0.parquet" in text
+    assert message in text
+    (board,) = build_boards(results).boards
+    assert [row.label for row in board.rows] == ["good"]
+    assert board.ranked[0].envelope("autoattack") == before.ranked[0].envelope("autoattack")
+    assert (tmp_path / "site" / "index.html").is_file()
+
+
+def test_an_empty_folder_is_no_error_of_the_report(results: Path, tmp_path: Path) -> None:
+    results.mkdir()
+    found = CliRunner().invoke(main, ["report", "--results", str(results), "--site", str(tmp_path / "site")])
+    assert found.exit_code == 0, found.output
+    assert (tmp_path / "site" / "index.html").is_file()
+
+
+def test_junk_in_free_fields_stops_nothing(results: Path, write_run: WriteRun, tmp_path: Path) -> None:
+    """Cards, flags and histories hold whatever strangers write."""
+    junk = {
+        "history": [{"epoch": 0, "validation_robust": [float("1e308"), None, "x"], "method": {"<b>": [{}]}}, {}],
+        "flags": {"randomised": "perhaps", "square_gain_pp": [1], "<script>": 10**400},
+        "card": {"title": 7, "year": ["x"], "bibtex": {"a": 1}, "link": 5},
+        "changed": {"<i>": "</td>"},
+        "selected_epoch": 0,
+    }
+    for label in ("pgd-at", "a'b\"c<d>/🙂".replace("/", "_")):
+        for seed in range(3):
+            write_run(label, seed=seed, **junk)
+    site = str(tmp_path / "site")
+    for command in (["report", "--site", site], ["export"], ["export", "--format", "latex"]):
+        found = CliRunner().invoke(main, [*command, "--results", str(results)])
+        assert found.exit_code == 0, found.output
+    found = CliRunner().invoke(main, ["compare", "pgd-at", "a'b\"c<d>_🙂", "--results", str(results)])
+    assert found.exit_code == 0, found.output

@@ -1,0 +1,114 @@
+"""Columns, places and traits of a ranking."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+
+from fairbench.board import Board
+from fairbench.ranking import build_boards
+from fairbench.report.ranking_table import Place, choices, columns, needs_teacher, places, tail_key, traits
+from fairbench.statistics.standings import Standings
+
+WriteRun = Callable[..., Path]
+
+
+def board_of(results: Path) -> Board:
+    return build_boards(results, draws=50).boards[0]
+
+
+@pytest.mark.parametrize(
+    ("classes", "absent", "expected"),
+    [
+        (3, 0, "worst-30"),
+        (4, 0, "worst-30"),
+        (6, 0, "worst-20"),
+        (10, 0, "worst-20"),
+        (11, 0, "worst-10"),
+        (11, 1, "worst-20"),
+    ],
+)
+def test_the_tail_is_the_smallest_that_is_no_minimum(
+    results: Path, write_run: WriteRun, classes: int, absent: int, expected: str
+) -> None:
+    """Classes without test images do not count."""
+    counts = [2] * (classes - absent) + [0] * absent
+    write_run(counts=counts, clean=counts, pgd20=counts, autoattack=counts)
+    assert tail_key(board_of(results)) == expected
+
+
+def test_columns_follow_the_attacks_of_the_board(results: Path, write_run: WriteRun) -> None:
+    write_run("full")
+    write_run("fast", evaluation={"tier": "fast"})
+    write_run("screened", autoattack=None)
+    found = {board.tier: columns(board) for board in build_boards(results, draws=50).boards}
+    assert {tier: [column.above for column in table][2] for tier, table in found.items()} == {
+        "full": "AutoAttack",
+        "fast": "APGD",
+        "screen": "PGD-20",
+    }
+    assert [column.name for column in found["screen"]] == [
+        *("rank", "method", "worst", "average", "tail", "clean-worst", "clean-average", "cost", "seeds", "flags")
+    ]
+    for table in found.values():
+        names = [column.name for column in table]
+        assert len(names) == len(set(names)), "a name is what a link holds"
+
+
+def test_places_of_rows_that_differ_beyond_doubt_and_of_rows_that_do_not(results: Path, write_run: WriteRun) -> None:
+    counts = (400, 400)
+    for seed in range(3):
+        for label, correct in {"high": (360, 350), "low": (40, 30), "lower": (40, 29)}.items():
+            write_run(label, seed=seed, counts=counts, clean=counts, pgd20=counts, autoattack=correct)
+    board = board_of(results)
+    assert [row.label for row in board.ranked] == ["high", "low", "lower"]
+    assert places(board, "worst") == [
+        Place(first=1, last=1, group=1),
+        Place(first=2, last=3, group=2),
+        Place(first=2, last=3, group=2),
+    ]
+    assert [place.span for place in places(board, "worst")] == ["1", "2–3", "2–3"]
+
+
+def test_groups_are_numbered_in_their_own_order(results: Path, write_run: WriteRun) -> None:
+    write_run()
+    standing = cast("Standings", SimpleNamespace(groups=[[2, 0], [1]], ranks=np.array([[1, 2], [3, 3], [1, 2]])))
+    board = replace(board_of(results), standings=cast("Mapping[str, Standings]", {"worst": standing}))
+    assert [place.group for place in places(board, "worst")] == [1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("prerequisites", "expected"),
+    [
+        ({"teacher": "ab"}, True),
+        ({"hot start": "ab"}, False),
+        ({}, False),
+        (None, False),
+        (["teacher"], False),
+        ("teacher", False),
+    ],
+)
+def test_who_needs_a_teacher(results: Path, write_run: WriteRun, prerequisites: object, expected: bool) -> None:
+    """Results are not trusted to be as they should."""
+    write_run()
+    row = board_of(results).unranked[0]
+    row.provenance.description["prerequisites"] = prerequisites
+    assert needs_teacher(row) is expected
+    assert traits(row)["teacher"] == ("yes" if expected else "no")
+
+
+def test_only_what_differs_can_be_chosen(results: Path, write_run: WriteRun) -> None:
+    write_run("a")
+    assert choices(board_of(results)) == {}
+    write_run("external-b", role="external")
+    assert choices(board_of(results)) == {"family": ["", "fairness"], "trained": ["elsewhere", "here"]}
+
+
+def test_traits_find_a_row_by_label_title_authors_venue_year_and_family(results: Path, write_run: WriteRun) -> None:
+    write_run("Fair-X")
+    words = traits(board_of(results).unranked[0])["words"]
+    assert words == "fair-x fair-x a. author icml 2019 fairness"
