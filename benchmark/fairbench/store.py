@@ -149,5 +149,5 @@ def _check_rows(outcomes: Outcomes, *, origin: str) -> None:
                 f"{origin}: column {column!r} has values from {values.min()} to {values.max()}; "
                 f"allowed: {low} to {classes - 1}, one of {classes} classes."
             )
-    if stray := sorted(set(rows["broken_by"]) - set(BROKEN_BY)):
+    if stray := sorted(set(rows["broken_by"].unique()) - set(BROKEN_BY)):
         raise UserError(f"{origin}: column 'broken_by' has {stray[0]!r}; allowed: {', '.join(map(repr, BROKEN_BY))}.")
