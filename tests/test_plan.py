@@ -184,6 +184,6 @@ def test_a_higher_tier_replaces_a_lower_one_and_never_the_reverse(
     assert look(_plan("pgd-at", seeds=(0,))[0]) == (State.LOWER_TIER, "evaluated in tier fast so far")
     state, reason = look(_plan("pgd-at", suite=screen, seeds=(0,))[0])
     assert state is State.OTHER_PROTOCOL
-    assert "protocol.evaluation.tier: fast there, screen here" in reason
+    assert "holds these outcomes in tier fast, which goes further than screen. Ask for --tier fast" in reason
     longer = replace(suite, recipe=replace(suite.recipe, epochs=41))
     assert look(_plan("pgd-at", suite=longer, seeds=(0,))[0])[0] is State.OTHER_PROTOCOL

@@ -135,6 +135,8 @@ def standing(  # noqa: PLR0911  one state after the other
             return replace(known, state=State.UNREADABLE, reason=str(error))
         if lower := tier_below(provenance.description, run.description()):
             return replace(known, state=State.LOWER_TIER, reason=f"evaluated in tier {lower} so far")
+        if higher := tier_below(run.description(), provenance.description):
+            return replace(known, state=State.OTHER_PROTOCOL, reason=_further(path, provenance, asked=higher))
         if provenance.key != run.key:
             return replace(known, state=State.OTHER_PROTOCOL, reason=_other_protocol(path, provenance, run))
         if provenance.status == "failed":
@@ -173,6 +175,14 @@ def _locked(folder: Path) -> bool:
         return False
     lock.release()
     return False
+
+
+def _further(path: Path, found: Provenance, *, asked: str) -> str:
+    tier = found.description["protocol"]["evaluation"]["tier"]
+    return (
+        f"{path} holds these outcomes in tier {tier}, which goes further than {asked}. Ask for --tier {tier}, or "
+        "choose another --results folder."
+    )
 
 
 def _other_protocol(path: Path, found: Provenance, run: Run) -> str:

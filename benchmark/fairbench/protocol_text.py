@@ -93,7 +93,10 @@ def _training(suite: Suite) -> str:
         )
     if recipe.precision == "bf16":
         sentences.append("Forward passes of the training are autocast to bf16.")
-    sentences.append("The recipe is the same for all methods; their hyper-parameters are the methods' defaults.")
+    sentences.append(
+        "The recipe is the same for all methods, but for the epochs and rates of those that fine-tune a trained model; "
+        "their hyper-parameters are the methods' defaults."
+    )
     if suite.methods:
         changed = [f"{found.method}: {', '.join(settings(dict(found.parameters)))}" for found in suite.methods]
         sentences.append(f"Of these, the suite chooses others: {'; '.join(changed)}.")

@@ -366,3 +366,23 @@ def test_the_reference_engine_searches_with_the_model(
         settings=AutoAttackSettings(apgd_iterations=3, fab_iterations=2, square_queries=5, targets=2),
     )
     assert len(found.broken_by) == 4
+
+
+def test_a_buffer_of_any_rank_is_no_obstacle(trained: tuple[nn.Module, Tensor, Tensor]) -> None:
+    """Channels-last is an order of images; what else a model holds stays as it is."""
+
+    class Holding(nn.Module):
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.network = network
+            self.register_buffer("five", torch.zeros(1, 1, 3, 1, 1))
+
+        def forward(self, images: Tensor) -> Tensor:
+            logits: Tensor = self.network(images)
+            return logits
+
+    network, images, _ = trained
+    judged = Judged(Holding(network).eval().requires_grad_(requires_grad=False), classes=10)
+    found = search_model(judged, images, indices=torch.arange(len(images)), precision="fp32", batch_size=50)
+    with torch.no_grad():
+        torch.testing.assert_close(found(images[:8]), judged(images[:8]), rtol=1e-4, atol=1e-4)

@@ -244,4 +244,4 @@ def test_a_higher_tier_takes_up_what_a_lower_one_left(fairbench: Command, short_
     assert list(_verdicts(tmp_path / "results").values()) == list(_verdicts(tmp_path / "whole").values())
     refused = fairbench(*short, "--tier", "fast")
     assert refused.returncode == 1
-    assert "evaluation.tier: full there, fast here" in " ".join(refused.stdout.split())
+    assert "in tier full, which goes further than fast" in " ".join(refused.stdout.split())

@@ -116,3 +116,29 @@ def test_counting_classes_leaves_the_random_state_and_the_model(images: Tensor, 
     assert torch.equal(before, torch.random.get_rng_state())
     assert model.norm.training
     assert int(model.norm.num_batches_tracked or 0) == 0
+
+
+@pytest.mark.parametrize("indices", [torch.tensor([0.0, 0.5, 1.0]), torch.tensor([False, True, True])], ids=str)
+def test_indices_are_integers(indices: Tensor) -> None:
+    """Two images with one number would be taken for one another."""
+    with pytest.raises(UserError, match="indices of type"):
+        given_sample(
+            torch.rand(3, 1, 8, 8),
+            torch.arange(3),
+            model=nn.Sequential(nn.Flatten(), nn.Linear(64, 3)),
+            class_names=(),
+            dataset="",
+            indices=indices,
+        )
+
+
+def test_class_names_are_different() -> None:
+    with pytest.raises(UserError, match="The class names a, a, b are not allowed"):
+        given_sample(
+            torch.rand(3, 1, 8, 8),
+            torch.arange(3),
+            model=nn.Sequential(nn.Flatten(), nn.Linear(64, 3)),
+            class_names=("a", "a", "b"),
+            dataset="",
+            indices=None,
+        )

@@ -55,7 +55,9 @@ def search_model(judged: Judged, images: Tensor, *, indices: Tensor, precision: 
     if network is not None:
         # Measured on a CPU alone. Tensor cores take bf16 in this order, but not fp32 without TF32.
         if images.device.type == "cpu" or precision == "bf16":
-            network = network.to(memory_format=torch.channels_last)
+            for layer in network.modules():
+                if isinstance(layer, nn.Conv2d):
+                    layer.to(memory_format=torch.channels_last)
         some = images[indices.argsort()[:COMPARED]]
         if not _agree(Judged(network, classes=judged.classes), judged, some, batch_size=batch_size):
             network = None

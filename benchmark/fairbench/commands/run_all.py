@@ -39,7 +39,8 @@ def run_all(  # one argument per option
         console.print(f"[yellow]Note:[/yellow] {escape(problem)}")
     if not tasks:
         finished = sum(one.state is State.DONE for one in found)
-        console.print(f"Nothing to do: {finished} of {len(found)} runs of {planned.suite.name} are done.")
+        said = "was computed" if blocked else "to do"
+        console.print(f"Nothing {said}: {finished} of {len(found)} runs of {planned.suite.name} are done.")
         _show_board(planned, where, console)
         return 1 if problems else 0
     _check_folders(planned, where)

@@ -67,7 +67,8 @@ def evaluate(
         indices: positions in the test set, (n,) rising, if the images are a part of it.
         work_dir: partial verdicts are kept below it, and an interrupted call goes on; forgotten by default. They belong
             to the model's weights: use another folder for another `forward`.
-        results: where the outcome file is written, and where outcomes of the same evaluation are found again.
+        results: where the outcome file is written, and where outcomes of the same evaluation are found again; for
+            another `forward` with the same weights, choose another name.
         progress: told the stage, images done, and their total.
 
     Raises:

@@ -53,7 +53,11 @@ def given_sample(
     classes = max(2, int(labels.max()) + 1) if labels.numel() else 2
     check_images(images, labels, classes=max(classes, len(class_names)))
     names = tuple(class_names) or tuple(map(str, range(_logits(model, images))))
+    if len(set(names)) < len(names):
+        raise UserError(f"The class names {', '.join(names)} are not allowed; allowed: different ones.")
     positions = torch.arange(len(images)) if indices is None else indices.cpu()
+    if positions.is_floating_point() or positions.is_complex() or positions.dtype == torch.bool:
+        raise UserError(f"indices of type {positions.dtype} are not allowed; allowed: an integer type.")
     if positions.shape != labels.shape or bool((positions.diff() <= 0).any()) or int(positions[0]) < 0:
         raise UserError(
             f"indices of shape {tuple(positions.shape)} are not allowed; allowed: (n,), one for every image, rising "

@@ -59,7 +59,12 @@ class ExternalRun:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        check(holds=0 <= self.seed < 2**31, field="seed", value=self.seed, allowed="0 to 2^31 - 1")
+        check(
+            holds=type(self.seed) is int and 0 <= self.seed < 2**31,
+            field="seed",
+            value=self.seed,
+            allowed="0 to 2^31 - 1",
+        )
 
     @cached_property
     def description(self) -> dict[str, object]:

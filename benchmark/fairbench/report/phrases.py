@@ -78,9 +78,17 @@ def protocol_sentence(board: Board) -> str:
         f"Every method trains {protocol['model']} on {dataset} ({classes}) for "
         f"{plural(protocol['recipe']['epochs'], 'epoch')}"
         + (f" with {'seed' if len(seeds) == 1 else 'seeds'} {listed(seeds)}" if seeds else "")
+        + (", unless it fine-tunes a hot start" if _fine_tuned(board) else "")
         + f"; the checkpoint selected on validation data is attacked{tested} {threat}."
     )
     return " ".join([trained, *_search(board)])
+
+
+def _fine_tuned(board: Board) -> bool:
+    """Whether a method has another number of epochs than the recipe, as those that begin from a trained model have."""
+    epochs = board.protocol["recipe"]["epochs"]
+    runs = (run for row in (*board.ranked, *board.unranked) for run in row.runs if run.finished)
+    return any(run.provenance.history and len(run.provenance.history) != epochs for run in runs)
 
 
 def _attacks(board: Board) -> list[str]:
@@ -116,12 +124,12 @@ def fill_command(board: Board) -> str:
 
 def audit_phrase(audit: Audit) -> str:
     """What an audit without a break saw and what it bounds, over all classes."""
-    return f"{audit.breaks} of {sum(audit.audited):,} broken; at most {audit_bound(audit)} more (95 %)"
+    return f"{audit.breaks} of {sum(audit.audited):,} broken; at most {audit_bound(audit)} others could be (95 %)"
 
 
 def audit_bound(audit: Audit) -> str:
-    """How many of the survivors could be broken: `26 of 340`."""
-    return f"{audit.missed_at_most_in_all:,} of {sum(audit.survivors):,}"
+    """How many of the survivors that were not audited could be broken: `26 of 306`."""
+    return f"{audit.missed_at_most_in_all:,} of {sum(audit.survivors) - sum(audit.audited):,}"
 
 
 def weakest_audit(row: Row) -> tuple[int, Audit] | None:
