@@ -261,7 +261,7 @@ def test_terminal_table_of_a_fast_board_shows_bounds_and_strangers(results: Path
     text = console.export_text()
     lines = [" ".join(line.replace("│", " ").split()) for line in text.splitlines()]
     assert "1 good 30.0 40.0 40.0 50.0 80.0 86.7 9 of 9 1.00× 3" in lines
-    assert "– external-[b]zoo, seed 0 30.0 40.0 40.0 50.0 80.0 86.7 9 of 12 – 1" in lines
+    assert "– external-[b]zoo, seed 0 30.0 40.0 40.0 50.0 80.0 86.7 9 of 9 – 1" in lines
     assert "– cut, seed 0: failed – – – – – – – – –" in lines
     assert "· tier fast" in text
     assert "APGD" in text
