@@ -8,10 +8,11 @@ import pytest
 from rich.console import Console
 
 from fairbench import load_suite
-from fairbench.board import Board, Summary
+from fairbench.board import Board
 from fairbench.metrics import average, worst
 from fairbench.ranking import build_boards
 from fairbench.report.terminal import terminal_table
+from fairbench.row import Summary
 from fairbench.store import Outcomes, read_outcomes, write_outcomes
 from fairbench.suite import protocol_description
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fairbench.board import Board, Row
+from fairbench.board import Board
 from fairbench.metrics import average, worst
 from fairbench.ranking import BOOTSTRAP_SEED, build_boards, verdicts
+from fairbench.row import Row
 from fairbench.statistics import KEYS, boundary_error, envelope, error_shares, standings
 from fairbench.store import read_outcomes, write_outcomes
 

@@ -11,10 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairbench.metrics import Attack
-from fairbench.row import Row as Row  # noqa: PLC0414  an explicit re-export
-from fairbench.row import Run as Run  # noqa: PLC0414  an explicit re-export
-from fairbench.row import Summary as Summary  # noqa: PLC0414  an explicit re-export
-from fairbench.row import strongest
+from fairbench.row import Row, strongest
 from fairbench.statistics.standings import Standings
 
 BASELINE = "pgd-at"

@@ -18,9 +18,10 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from fairbench.board import Board, Row, Run
+from fairbench.board import Board
 from fairbench.metrics import Interval, Vector, worst_class
 from fairbench.ranking import verdicts
+from fairbench.row import Row, Run
 from fairbench.statistics import (
     Paired,
     Standings,

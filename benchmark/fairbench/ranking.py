@@ -16,11 +16,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from fairbench.board import Board, Boards, Problem, Row, Run
+from fairbench.board import Board, Boards, Problem
 from fairbench.comparability import TIERS, asked_tier, conditions, judged_protocol
 from fairbench.errors import UserError
 from fairbench.metrics import Attack, average, worst
 from fairbench.reading import run_of
+from fairbench.row import Row, Run
 from fairbench.statistics import Verdicts, standings
 from fairbench.statistics.bootstrap import DRAWS
 from fairbench.store import read_outcomes, result_files

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from fairbench.board import Board, Row
+from fairbench.board import Board
 from fairbench.cli import main
 from fairbench.head_to_head import head_to_head, reference_class
 from fairbench.ranking import build_boards
 from fairbench.report.headings import anchor
+from fairbench.row import Row
 from fairbench.statistics import mcnemar, paired
 
 WriteRun = Callable[..., Path]

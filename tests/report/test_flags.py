@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from fairbench.board import Run
 from fairbench.ranking import build_boards
 from fairbench.report.flags import COLUMNS, cells
+from fairbench.row import Run
 
 WriteRun = Callable[..., Path]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fairbench.board import Board, Row
+from fairbench.board import Board
 from fairbench.literature import Published, Reported
 from fairbench.ranking import build_boards
 from fairbench.report.addresses import method_address
@@ -18,6 +18,7 @@ from fairbench.report.curves import curves
 from fairbench.report.facts import costs, origin
 from fairbench.report.matrix import matrix
 from fairbench.report.method_page import method_pages
+from fairbench.row import Row
 from fairbench.store import read_outcomes, write_outcomes
 
 WriteRun = Callable[..., Path]

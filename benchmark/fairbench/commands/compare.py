@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from fairbench.board import Board, Row
+from fairbench.board import Board
 from fairbench.commands.boards import choose, read_boards
 from fairbench.console import console
 from fairbench.errors import UserError, unknown
 from fairbench.head_to_head import head_to_head
 from fairbench.report.duel import duel
+from fairbench.row import Row
 
 
 def compare(first: str, second: str, results: Path, *, suite: str, board: str) -> int:

@@ -7,7 +7,8 @@ holds other commands than those of names and titles, is left out.
 import re
 from typing import NamedTuple
 
-from fairbench.board import Board, Row
+from fairbench.board import Board
+from fairbench.row import Row
 
 START = re.compile(r"@(?P<kind>[a-zA-Z]+)\s*\{\s*(?P<key>[A-Za-z0-9:_./+-]+)\s*,")
 NO_ENTRY = ("comment", "preamble", "string")

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from fairbench.board import Board, Row
+from fairbench.board import Board
 from fairbench.metrics import average, worst, worst_share
 from fairbench.report.headings import heading
 from fairbench.report.phrases import NOTHING, attack_names, multiple, plural, protocol_sentence, row_name
+from fairbench.row import Row
 
 LEVEL = "95 %"
 

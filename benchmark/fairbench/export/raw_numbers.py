@@ -11,9 +11,10 @@ import json
 import math
 from collections.abc import Iterator
 
-from fairbench.board import Board, Row, Run
+from fairbench.board import Board
 from fairbench.metrics import average, deviation, gini, normalised_deviation, spread, worst, worst_class
 from fairbench.report.phrases import card_of
+from fairbench.row import Row, Run
 from fairbench.statistics import KEYS, attack_gap, boundary_error, largest
 
 Value = str | int | float

@@ -5,8 +5,9 @@ method_address(board, row)      # "methods/board-digits-full-1c0f62e9/trades.htm
 
 import re
 
-from fairbench.board import Board, Row
+from fairbench.board import Board
 from fairbench.report.headings import anchor
+from fairbench.row import Row
 from fairbench.suite import content_key
 
 LONGEST = 60

@@ -6,10 +6,10 @@ class_bars(row, "autoattack", class_names=board.class_names)
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fairbench.board import Row
 from fairbench.metrics import Attack, Interval, wilson
 from fairbench.report.axis import Axis, linear_axis
 from fairbench.report.labels import shortened
+from fairbench.row import Row
 
 LEFT, RIGHT, TOP = 150.0, 740.0, 28.0
 """Of the plane beside the names, in the unit of the picture."""

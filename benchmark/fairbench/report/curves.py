@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from fairbench.board import Run
 from fairbench.metrics import Vector, average, worst, worst_class
 from fairbench.report.axis import Axis, linear_axis
 from fairbench.report.labels import shortened
+from fairbench.row import Run
 
 LEFT, RIGHT, TOP, BOTTOM = 40.0, 600.0, 12.0, 190.0
 """Of the plane, in the unit of the picture; class names stand to the right of it."""

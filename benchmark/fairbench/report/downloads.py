@@ -17,10 +17,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fairbench.board import Board, Row, Run
+from fairbench.board import Board
 from fairbench.export import to_bibtex, to_csv, to_latex
 from fairbench.metrics import Attack
 from fairbench.report.phrases import card_of
+from fairbench.row import Row, Run
 
 FORMATS: Mapping[str, str] = MappingProxyType(
     {".csv": "CSV", ".json": "JSON", ".tex": "LaTeX", ".bib": "BibTeX", ".parquet": "parquet"}

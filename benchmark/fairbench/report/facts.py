@@ -9,8 +9,8 @@ A fact that no seed has is left out.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fairbench.board import Row
 from fairbench.report.phrases import NOTHING, multiple
+from fairbench.row import Row
 
 MEBIBYTE = 2**20
 

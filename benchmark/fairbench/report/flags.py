@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from fairbench.board import Run
 from fairbench.report.phrases import NOTHING, percent
+from fairbench.row import Run
 
 
 def cells(run: Run) -> list[str]:

@@ -10,9 +10,10 @@ The difference to the baseline answers who paid for the gain of the worst class.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fairbench.board import Board, Row
+from fairbench.board import Board
 from fairbench.metrics import Attack, Vector, deviation, worst_class
 from fairbench.report.phrases import attack_names, row_name
+from fairbench.row import Row
 from fairbench.statistics import class_gain
 
 FULL_DIFFERENCE = 0.4

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fairbench.board import Row
 from fairbench.metrics import Attack, Counts, Vector
+from fairbench.row import Row
 from fairbench.statistics import error_shares, spectral_norm
 
 MOST_CLASSES = 20

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import jinja2
 from markupsafe import Markup
 
-from fairbench.board import Board, Boards, Row
+from fairbench.board import Board, Boards
 from fairbench.literature import Published
 from fairbench.report.addresses import method_address
 from fairbench.report.class_bars import class_bars
@@ -21,6 +21,7 @@ from fairbench.report.facts import costs, origin
 from fairbench.report.headings import headings
 from fairbench.report.matrix import matrix
 from fairbench.report.ranking_table import places
+from fairbench.row import Row
 
 
 def method_pages(boards: Boards, literature: Sequence[Published]) -> dict[str, bytes]:

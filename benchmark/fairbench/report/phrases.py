@@ -8,9 +8,10 @@ from dataclasses import fields
 from typing import Any
 
 from fairbench.audit import Audit
-from fairbench.board import Board, Row
+from fairbench.board import Board
 from fairbench.method import Card
 from fairbench.metrics import Attack, wilson, worst
+from fairbench.row import Row
 
 NOTHING = "–"
 

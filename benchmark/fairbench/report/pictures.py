@@ -8,12 +8,13 @@ They need no script, follow light and dark by style alone, and print as they are
 
 from dataclasses import dataclass
 
-from fairbench.board import Board, Row, Run
+from fairbench.board import Board
 from fairbench.metrics import Interval, average, worst
 from fairbench.report.axis import linear_axis, logarithmic_axis
 from fairbench.report.intervals import RankBars, rank_bars
 from fairbench.report.phrases import attack_names, card_of
 from fairbench.report.scatter import BOTTOM, LEFT, RIGHT, TOP, Point, Scatter, scatter
+from fairbench.row import Row, Run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

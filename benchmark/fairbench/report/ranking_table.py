@@ -10,8 +10,9 @@ The names of columns and traits are what a link to a view holds, so they stay as
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fairbench.board import Board, Row
+from fairbench.board import Board
 from fairbench.report.phrases import attack_names, card_of
+from fairbench.row import Row
 from fairbench.statistics.keys import SHARES, share_size
 
 

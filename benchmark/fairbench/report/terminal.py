@@ -4,10 +4,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from fairbench.audit import Audit
-from fairbench.board import Board, Row, Run
+from fairbench.board import Board
 from fairbench.metrics import average, worst
 from fairbench.report.headings import heading
 from fairbench.report.phrases import NOTHING, attack_names, audit_bound, multiple, percent, raised
+from fairbench.row import Row, Run
 
 
 def terminal_table(board: Board) -> Table:
