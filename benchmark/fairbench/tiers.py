@@ -59,10 +59,9 @@ def attack_by_tier(
     """
     if evaluation.tier == "screen":
         return Reached(tier="screen")
-    for attack in WHITE_BOX:
-        attacking.attack(attack)
+    attacking.attack(*WHITE_BOX)
     if evaluation.tier == "full":
-        _attack(attacking)
+        attacking.attack(*AUDITED)
         return Reached(tier="full")
     audit, doubts = None, _doubts(screened, attacking.robust, labels)
     if not doubts:
@@ -71,7 +70,7 @@ def attack_by_tier(
             doubts.append(f"{audit.breaks} of {sum(audit.audited)} audited images were broken by FAB or Square")
     if not doubts:
         return Reached(tier="fast", audit=audit)
-    _attack(attacking)
+    attacking.attack(*AUDITED)
     return Reached(tier="full", promotion="; ".join(doubts), audit=audit)
 
 
@@ -100,7 +99,7 @@ def _audit(attacking: AutoAttack, labels: Tensor, *, classes: int, share: float,
     chosen = audit_sample(labels[rows].cpu().numpy(), positions.cpu().numpy(), share=share)
     sampled = torch.zeros_like(survivors)
     sampled[rows[torch.from_numpy(chosen).to(rows.device)]] = True
-    _attack(attacking, among=sampled)
+    attacking.attack(*AUDITED, among=sampled)
 
     def per_class(images: Tensor) -> tuple[int, ...]:
         return tuple(labels[images].bincount(minlength=classes).tolist())
@@ -110,8 +109,3 @@ def _audit(attacking: AutoAttack, labels: Tensor, *, classes: int, share: float,
         audited=per_class(sampled),
         breaks=int((sampled & ~attacking.robust).sum()),
     )
-
-
-def _attack(attacking: AutoAttack, *, among: Tensor | None = None) -> None:
-    for attack in AUDITED:
-        attacking.attack(attack, among=among)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from fairbench import Threat, UserError
 from fairbench.attacks import autoattack as module
 from fairbench.attacks import watched
-from fairbench.attacks.autoattack import AutoAttack, AutoAttacked, autoattack, log_name
+from fairbench.attacks.autoattack import AutoAttack, AutoAttacked, log_name
 from fairbench.attacks.reference import reference_attack
 from fairbench.attacks.settings import AutoAttackSettings
 from fairbench.attacks.standard.found import Found
@@ -102,13 +102,17 @@ def attack(
         classes: int = 10,
         threat: Threat = LINF,
         folder: Path = tmp_path,
+        attacks: tuple[str, ...] = ATTACKS,
         **options: Any,
     ) -> AutoAttacked:
         with torch.no_grad():
             clean = model(images).argmax(dim=1)
         options = {"evaluation": EVALUATION, "settings": QUICK, **options}
         options["evaluation"] = replace(options["evaluation"], engine=engine)
-        return autoattack(model, images, labels, clean=clean, classes=classes, threat=threat, folder=folder, **options)
+        attacking = AutoAttack(
+            model, images, labels, clean=clean, classes=classes, threat=threat, folder=folder, **options
+        )
+        return attacking.attack(*attacks)
 
     return run
 
@@ -155,10 +159,9 @@ def test_verdicts_are_those_of_the_library(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Image by image and label by label. The library seeds all attacks and batches alike; so, for once, do we."""
-    monkeypatch.setattr(module, "ATTACKS", attacks)
     monkeypatch.setattr(module, "derived_seed", lambda *_names: 7)
     shorter = AutoAttackSettings(apgd_iterations=25, fab_iterations=6, square_queries=200)
-    found = attack(threat=threat, settings=shorter, evaluation=replace(EVALUATION, batch_size=20))
+    found = attack(threat=threat, settings=shorter, evaluation=replace(EVALUATION, batch_size=20), attacks=attacks)
     model, common = deepcopy(trained), {"norm": threat.norm, "eps": threat.epsilon, "device": "cpu"}
     library = pyautoattack.AutoAttack(model, **common, seed=7, version="custom", attacks=list(attacks))
     library.apgd = APGDAttack(model, n_iter=25, logger=library.logger, **common)
@@ -479,11 +482,12 @@ from pathlib import Path
 
 import torch
 
-from fairbench.attacks.autoattack import autoattack
+from fairbench.attacks.autoattack import AutoAttack
+from fairbench.store import ATTACKS
 
 torch.set_num_threads(1)
 model, images, labels, options = torch.load(sys.argv[1], weights_only=False)
-autoattack(model, images, labels, folder=Path(sys.argv[2]), **options)
+AutoAttack(model, images, labels, folder=Path(sys.argv[2]), **options).attack(*ATTACKS)
 """
 
 
@@ -503,7 +507,8 @@ def test_killed_it_goes_on(engine: Engine, trained: nn.Module, digits: tuple[Ten
         session.send_signal(signal.SIGKILL)
     assert session.returncode == -signal.SIGKILL
     undisturbed, resumed = (
-        autoattack(trained, images, labels, folder=folder, **options) for folder in (tmp_path, log.parent)
+        AutoAttack(trained, images, labels, folder=folder, **options).attack(*ATTACKS)
+        for folder in (tmp_path, log.parent)
     )
     assert same(undisturbed, resumed)
     assert records(tmp_path) == records(log.parent)
@@ -579,7 +584,7 @@ def test_an_engine_arbitrates_beside_the_other(
     with torch.no_grad():
         clean = trained(images).argmax(dim=1)
     options: dict[str, Any] = {"clean": clean, "classes": 10, "threat": LINF, "settings": QUICK, "folder": tmp_path}
-    autoattack(trained, images, labels, evaluation=replace(EVALUATION, engine=other), **options)
+    AutoAttack(trained, images, labels, evaluation=replace(EVALUATION, engine=other), **options).attack(*ATTACKS)
     assert len(list(tmp_path.glob("*.jsonl"))) == 2
     assert same(first, attack())
 
@@ -607,14 +612,13 @@ def test_what_others_faced_stays_out_of_the_verdicts(
             folder=folder,
             settings=QUICK,
         )
-        for name in ATTACKS:
-            attacking.attack(name, among=chosen)
-        return attacking.found()
+        return attacking.attack(*ATTACKS, among=chosen)
 
     first = audited(tmp_path / "alone")
     options: dict[str, Any] = {"clean": clean, "classes": 10, "threat": LINF, "settings": QUICK}
     evaluation = replace(EVALUATION, engine=engine, batch_size=1)
-    whole = autoattack(trained, images, labels, evaluation=evaluation, folder=tmp_path / "whole", **options)
+    attacking = AutoAttack(trained, images, labels, evaluation=evaluation, folder=tmp_path / "whole", **options)
+    whole = attacking.attack(*ATTACKS)
     assert same(first, audited(tmp_path / "whole"))
     assert torch.equal(first.predictions[chosen], whole.predictions[chosen])
     assert torch.equal(first.predictions[~chosen], clean[~chosen])

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from fairbench import Threat
 from fairbench.attacks import autoattack as engine
 from fairbench.attacks import search as module
-from fairbench.attacks.autoattack import AutoAttacked, autoattack
+from fairbench.attacks.autoattack import AutoAttack, AutoAttacked
 from fairbench.attacks.frozen import frozen
 from fairbench.attacks.judging import Judged
 from fairbench.attacks.search import search_model
 from fairbench.attacks.settings import AutoAttackSettings
 from fairbench.models import build_model
+from fairbench.store import ATTACKS
 from fairbench.suite import Evaluation, Norm, Precision
 
 PRECISIONS: list[Precision] = ["fp32", "bf16"]
@@ -284,7 +285,7 @@ def attacked(
     with torch.no_grad():
         clean = model(images[rows]).argmax(dim=1)
     radius = 0.14 if norm == "Linf" else 0.9
-    return autoattack(
+    return AutoAttack(
         model,
         images[rows],
         labels[rows],
@@ -295,7 +296,7 @@ def attacked(
         folder=folder,
         indices=rows,
         settings=AutoAttackSettings(apgd_iterations=15, fab_iterations=8, square_queries=120, targets=4),
-    )
+    ).attack(*ATTACKS)
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
@@ -354,7 +355,7 @@ def test_the_reference_engine_searches_with_the_model(
     monkeypatch.setattr(engine, "search_model", never)
     model, images, labels = trained
     evaluation = replace(Evaluation(pgd_step=0.01), engine="reference")
-    found = autoattack(
+    found = AutoAttack(
         model,
         images[:4],
         labels[:4],
@@ -364,7 +365,7 @@ def test_the_reference_engine_searches_with_the_model(
         evaluation=evaluation,
         folder=tmp_path,
         settings=AutoAttackSettings(apgd_iterations=3, fab_iterations=2, square_queries=5, targets=2),
-    )
+    ).attack(*ATTACKS)
     assert len(found.broken_by) == 4
 
 

@@ -1,7 +1,8 @@
 """AutoAttack `standard`, attack by attack over the images that are still robust, with the verdicts kept on disk.
 
-    found = autoattack(model, images, labels, clean=clean, classes=10, threat=threat, evaluation=evaluation,
-                       folder=folder)
+    attacking = AutoAttack(model, images, labels, clean=clean, classes=10, threat=threat, evaluation=evaluation,
+                           folder=folder)
+    found = attacking.attack(*ATTACKS)
     (found.predictions == labels).float().mean()       # robust accuracy
 
 There are two engines. Ours (`fairbench.attacks.standard`) draws noise for every image by itself, so that a verdict
@@ -66,39 +67,6 @@ class AutoAttacked:
     seconds: dict[str, float]
 
 
-def autoattack(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    clean: Tensor,
-    classes: int,
-    threat: Threat,
-    evaluation: Evaluation,
-    folder: Path,
-    indices: Tensor | None = None,
-    settings: AutoAttackSettings = STANDARD,
-    progress: Progress = silent,
-) -> AutoAttacked:
-    """The four attacks on every image that is classified correctly; arguments and errors as of `AutoAttack`."""
-    attacking = AutoAttack(
-        model,
-        images,
-        labels,
-        clean=clean,
-        classes=classes,
-        threat=threat,
-        evaluation=evaluation,
-        folder=folder,
-        indices=indices,
-        settings=settings,
-        progress=progress,
-    )
-    for attack in ATTACKS:
-        attacking.attack(attack)
-    return attacking.found()
-
-
 class AutoAttack:
     """An evaluation that is attacked step by step, and goes on where an earlier one with the same folder stopped.
 
@@ -161,13 +129,18 @@ class AutoAttack:
         """Images that nothing has broken so far, (n,) bool; a copy."""
         return self._tally.robust.clone()
 
-    def attack(self, name: str, *, among: Tensor | None = None) -> None:
-        """Run one attack on the images that are still robust.
+    def attack(self, *names: str, among: Tensor | None = None) -> AutoAttacked:
+        """Run attacks one after the other, each on the images that are still robust; what all so far have found.
 
         Args:
-            name: one of `fairbench.store.ATTACKS`.
+            names: of `fairbench.store.ATTACKS`.
             among: only these images, (n,) bool; what is known of others stays out of the verdicts.
         """
+        for name in names:
+            self._attack(name, among=among)
+        return self.found()
+
+    def _attack(self, name: str, *, among: Tensor | None) -> None:
         tally, radius = self._tally, self._threat.epsilon
         left = tally.robust if among is None else tally.robust & among
         left = left.clone() if radius > 0 else torch.zeros_like(left)  # a ball of one point holds nothing to find

@@ -114,9 +114,7 @@ def verify(
                 settings=settings,
                 progress=progress,
             )
-            for attack in attacks:
-                attacking.attack(attack)
-            found["autoattack"] = attacking.found().predictions
+            found["autoattack"] = attacking.attack(*attacks).predictions
     submitted, attacked = (
         tuple(np.bincount(table["label"], minlength=classes).tolist()) for table in (outcomes.rows, rows)
     )
