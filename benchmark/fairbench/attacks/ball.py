@@ -1,5 +1,7 @@
 """The set an attack may search: a norm ball around every image, intersected with [0, 1]."""
 
+from copy import copy
+
 import torch
 from torch import Tensor
 
@@ -25,6 +27,14 @@ class Ball:
             # Both clips in one: the ball's box, intersected with [0, 1].
             self._low = (centre - self.radius).clamp(0, 1)
             self._high = (centre + self.radius).clamp(0, 1)
+
+    def rows(self, rows: Tensor | slice) -> "Ball":
+        """The balls of some images, in that order."""
+        some = copy(self)
+        for name, values in vars(self).items():
+            if isinstance(values, Tensor):
+                setattr(some, name, values[rows])
+        return some
 
     def project(self, points: Tensor, rows: Tensor | None = None) -> Tensor:
         """The points nearest to the ball, then to [0, 1]; `rows` says to which images they belong, all by default."""

@@ -27,7 +27,13 @@ NORMS: list[Norm] = ["Linf", "L2"]
 
 
 def attack(
-    case: Any, *, rows: Tensor | None = None, noise: Any = None, queries: int = 60, block: int = module.BLOCK
+    case: Any,
+    *,
+    rows: Tensor | None = None,
+    noise: Any = None,
+    queries: int = 60,
+    block: int = module.BLOCK,
+    together: int = 0,
 ) -> Found:
     """Attack some rows of a case, in that order; all by default."""
     rows = case.indices if rows is None else rows
@@ -40,6 +46,7 @@ def attack(
         noise=noise or ImageNoise(0),
         queries=queries,
         block=block,
+        rows=together,
     )
 
 
@@ -78,9 +85,14 @@ def test_verdicts_on_images_of_other_shapes(
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_points_of_all_queries_are_those_of_the_library(
-    norm: Norm, make_case: Make, library: Callable[..., Tensor], library_noise: Make
+    norm: Norm,
+    make_case: Make,
+    library: Callable[..., Tensor],
+    library_noise: Make,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Bit for bit through two thousand queries and seven window sizes, on images that nobody breaks."""
+    monkeypatch.setattr(module, "WORTHWHILE", 0.0)  # asks about windows that change nothing, as the library does
     case, points = make_case(norm, shape=(3, 16, 16), count=4), []
     handicap = 50 * nn.functional.one_hot(case.labels, 10)
 
@@ -249,10 +261,47 @@ def test_broken_images_cost_no_more(line: nn.Module, make_case: Make) -> None:
     with PassCounter(line) as counter:
         found = attack(case, queries=30)
     assert found.broken.tolist() == [True] * 8 + [False] * 4
-    assert 31 * 4 + 8 <= counter.passes.forwards <= 31 * 4 + 8 * 15
+    assert 4 + 8 <= counter.passes.forwards <= 31 * 4 + 8 * 15
     with PassCounter(line) as counter:
         assert attack(case, rows=torch.arange(8), queries=5000).broken.all()
     assert counter.passes.forwards <= 8 * 15
+
+
+@pytest.mark.parametrize("together", [0, 24, 50, 100, 400])
+@pytest.mark.parametrize("norm", NORMS)
+def test_queries_asked_together_find_what_one_after_the_other_finds(
+    *, norm: Norm, together: int, make_case: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bits, whether or not windows that change nothing are asked about, while images leave."""
+    case = make_case(norm, epsilon={"Linf": 0.04, "L2": 0.3}[norm])
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "WORTHWHILE", 0.0)
+        one_by_one = attack(case, queries=330)
+    with PassCounter(case.model) as counter:
+        found = attack(case, queries=330, together=together)
+    assert torch.equal(found.images, one_by_one.images)
+    assert torch.equal(found.broken, one_by_one.broken)
+    assert 0 < found.broken.sum() < len(found.broken)
+    calls = [0]
+
+    def counted(points: Tensor) -> Tensor:
+        calls[0] += 1
+        logits: Tensor = case.model(points)
+        return logits
+
+    attack(replace(case, model=counted), queries=330, together=together)
+    assert calls[0] == 331 if together <= 24 else calls[0] < 331
+    assert counter.passes.forwards <= 331 * len(case.images) * (1.5 if together else 1)
+
+
+def test_windows_that_change_nothing_are_not_asked_about(line: nn.Module, make_case: Make) -> None:
+    """A single pixel is at either end of its interval: half of the windows would move it to where it is."""
+    images = torch.full((80, 1, 1, 1), 0.9)
+    case = replace(make_case(epsilon=0.1), model=line, images=images, labels=torch.ones(80, dtype=torch.long))
+    for together in (0, 400):
+        with PassCounter(line) as counter:
+            assert not attack(case, queries=300, together=together).broken.any()
+        assert 0.4 * 80 * 300 < counter.passes.forwards < 0.6 * 80 * 300
 
 
 def test_nothing_else_changes(make_case: Make) -> None:

@@ -15,7 +15,7 @@ from fairbench.attacks.standard.steady import steady
 from fairbench.store import ATTACKS
 from fairbench.suite import Threat
 
-VERSION = 2
+VERSION = 3
 """Of the engine: whatever may change a verdict raises it, and no log of verdicts is continued by another version."""
 
 
@@ -43,7 +43,7 @@ def standard_attack(
         threat: norm and radius.
         noise: of the starts and of Square's queries.
         settings: effort.
-        rows: up to which targets are attacked together; it changes the speed, not what is found.
+        rows: up to which targets, or queries, are attacked together; it changes the speed, not what is found.
         exact: the model, if `model` is a cheaper one like it: it ranks the targets and confirms every break.
     """
     assert attack in ATTACKS, attack
@@ -56,6 +56,7 @@ def standard_attack(
             threat=threat,
             noise=noise,
             queries=settings.square_queries,
+            rows=rows,
             exact=exact,
         )
     ascend = partial(

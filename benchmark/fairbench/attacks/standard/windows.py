@@ -37,7 +37,7 @@ class Windows(Protocol):
         """The windows of a block, (queries, n, ...) each, from (queries, n, numbers) in [0, 1) and sides (queries,)."""
 
     def change(self, ball: Ball, best: Tensor, windows: Sequence[Tensor], side: int) -> Tensor:
-        """The points of a query, from the best ones so far and its windows, (n, ...) each."""
+        """The points of a query, from the best ones so far and its windows, (n, ...) each; or (queries, n, ...)."""
 
 
 def windows(norm: Norm, shape: Sequence[int]) -> Windows:
@@ -118,19 +118,21 @@ class Bumps:
 
     def change(self, ball: Ball, best: Tensor, windows: Sequence[Tensor], side: int) -> Tensor:
         """Empty both windows; fill the first with bumps plus what was there, and with what the ball has to spare."""
-        delta = (best - ball.centre).flatten(2)
+        delta = (best - ball.centre).flatten(-2)
         steps = torch.arange(side, device=delta.device)
         square = (steps[:, None] * self._width + steps).flatten()
-        first, second = ((corner[:, None] + square)[:, None].expand(-1, self._channels, -1) for corner in windows[:2])
-        turn, signs = windows[2:]
-        held = delta.gather(2, first)
-        rest = delta.scatter(2, first, 0.0).scatter(2, second, 0.0)
+        corners, (turn, signs) = windows[:2], windows[2:]
+        first, second = (
+            (corner[..., None] + square)[..., None, :].expand(*corner.shape, self._channels, -1) for corner in corners
+        )
+        held = delta.expand(*turn.shape, *delta.shape[1:]).gather(-1, first)
+        rest = delta.expand(*turn.shape, *delta.shape[1:]).scatter(-1, first, 0.0).scatter(-1, second, 0.0)
         # What the ball has to spare is round-off for most points, and its root is not: to repeat the reference, each
         # length is rounded where the reference rounds it.
         spare = (ball.radius.view(-1, 1, 1) ** 2 - _length(delta.flatten(1))[..., None] ** 2).clamp_min(0)
         filled = (spare / self._channels + _length(delta - rest) ** 2).sqrt()
-        bumps = self._turned(turn, side).flatten(1)[:, None] * signs[..., None] + _unit(held)
-        return _on_sphere(ball, rest.scatter(2, first, _unit(bumps) * filled).view_as(best))
+        bumps = self._turned(turn, side).flatten(-2)[..., None, :] * signs[..., None] + _unit(held)
+        return _on_sphere(ball, rest.scatter(-1, first, _unit(bumps) * filled).view(*turn.shape, *best.shape[1:]))
 
     def _turned(self, uniform: Tensor, side: int) -> Tensor:
         """The pair of bumps of unit length, one above the other or side by side, (..., side, side)."""
@@ -153,7 +155,7 @@ def _bump(height: int, width: int) -> Tensor:
 
 def _on_sphere(ball: Ball, delta: Tensor) -> Tensor:
     """The images plus the perturbation, stretched to the radius and clipped to [0, 1]."""
-    return (ball.centre + ball.radius * _unit(delta.flatten(1)).view_as(delta)).clamp(0, 1)
+    return (ball.centre + ball.radius * _unit(delta.flatten(-3)).view_as(delta)).clamp(0, 1)
 
 
 def _unit(vectors: Tensor) -> Tensor:
