@@ -132,10 +132,11 @@ class TestAgain:
         """The same command goes on from there, to the verdicts of an undisturbed run."""
         genuine = AutoAttack.attack
 
-        def interrupted(self: AutoAttack, name: str, **given: Any) -> None:
-            if name == "fab-t":
-                raise KeyboardInterrupt
-            genuine(self, name, **given)
+        def interrupted(self: AutoAttack, *names: str, **given: Any) -> None:
+            for name in names:
+                if name == "fab-t":
+                    raise KeyboardInterrupt
+                genuine(self, name, **given)
 
         monkeypatch.setattr(AutoAttack, "attack", interrupted)
         done = cli(*MINE, "--eps", "0.15")

@@ -14,6 +14,7 @@ from fairbench.console import console as make_console
 from fairbench.display import StageDisplay
 from fairbench.errors import INTERRUPTED, UserError, first_line
 from fairbench.execution.devices import devices
+from fairbench.execution.freed_memory import keep_freed_memory
 from fairbench.external.outcomes import compute_outcomes, known_outcomes
 from fairbench.external.run import ExternalRun, check_name
 from fairbench.external.sample import Sample, load_sample, usual_suite
@@ -73,6 +74,7 @@ class Folders:
 
 def evaluate(asked: Asked, folders: Folders, *, device: str) -> int:
     """Evaluate one model after the other. Returns the exit code: 0 only if every one of them has its outcomes."""
+    keep_freed_memory()
     names = _names(asked)
     threat = _threat(asked)
     asked = replace(asked, evaluation=replace(asked.evaluation, pgd_step=threat.step))

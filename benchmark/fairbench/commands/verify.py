@@ -13,6 +13,7 @@ from fairbench.data.digest import file_digest
 from fairbench.display import StageDisplay
 from fairbench.errors import INTERRUPTED, UserError
 from fairbench.execution.devices import devices
+from fairbench.execution.freed_memory import keep_freed_memory
 from fairbench.external.sample import Sample, load_sample
 from fairbench.external.specification import External
 from fairbench.external.verification import Verified, judged_by
@@ -37,6 +38,7 @@ def verify(
     device: str,
 ) -> int:
     """Attack a class-stratified sample again. Returns the exit code: 0 only if every verdict is confirmed."""
+    keep_freed_memory()
     out = console()
     outcomes = read_outcomes(file)
     judged_by(outcomes)

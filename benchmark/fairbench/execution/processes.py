@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import NamedTuple
 
+from fairbench.execution.freed_memory import keep_freed_memory
 from fairbench.execution.task import Advanced, Ended, Ending, Event, Task
 
 PRELOADED = ["fairbench.execution.worker"]
@@ -109,6 +110,7 @@ def _work(task: Task, channel: Connection) -> None:
     """The life of a worker process."""
     from fairbench.execution.worker import execute  # noqa: PLC0415  imports torch, preloaded in the server
 
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_die_with_parent, args=(channel,), daemon=True).start()
 
