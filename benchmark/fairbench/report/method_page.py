@@ -21,6 +21,7 @@ from fairbench.report.facts import costs, origin
 from fairbench.report.headings import headings
 from fairbench.report.matrix import matrix
 from fairbench.report.ranking_table import places
+from fairbench.report.verification import verification
 from fairbench.row import Row
 
 
@@ -52,6 +53,7 @@ def _page(
         curves=list(_curves(board, row)),
         costs=costs(row),
         origin=origin(row),
+        verification=verification(row),
         published=[published for published in about if published.dataset == dataset],
         elsewhere=sorted({published.dataset for published in about} - {dataset}),
     )
