@@ -83,7 +83,7 @@ def test_one_verdict_that_differs_is_enough(results: Path, paths: list[Path], wr
     assert contradicted(row)
     assert (row.verified, verification_mark(row)) == (False, "4 of 36 verdicts differ")
     found = {fact.name: fact.texts for fact in verification(row)}
-    assert found["Verdicts that differ"] == ("0 of 18", "4 of 18; 3 of them speak for the run", "–")
+    assert found["Verdicts that differ"] == ("0 of 18", "4 of 18; 3 of them overstate the run", "–")
     assert found["Other images that could differ"] == ("at most 13 of 24 (95 %)", "–", "–")
     assert 'class="mark alert"' in render(boards).decode()
 
@@ -115,7 +115,7 @@ def test_all_images_leave_none_to_bound(results: Path, write_run: WriteRun, writ
     (row,) = board_of(results).unranked
     found = {fact.name: fact.texts for fact in verification(row)}
     assert found["Verdicts that differ"] == ("0 of 60",), "clean and PGD-20 alone"
-    assert found["Other images that could differ"] == ("–",)
+    assert "Other images that could differ" not in found
 
 
 def test_it_is_in_the_data(results: Path, paths: list[Path], write_receipt_of: WriteRun) -> None:

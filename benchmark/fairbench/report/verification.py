@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from fairbench.receipt import Receipt
 from fairbench.report.facts import Fact, known
-from fairbench.report.phrases import NOTHING, plural
+from fairbench.report.phrases import plural
 from fairbench.row import Row, Run
 
 
@@ -51,13 +51,13 @@ def _images(run: Run, receipt: Receipt) -> str:
 
 def _differing(run: Run, receipt: Receipt) -> str:
     found = f"{receipt.disagreements:,} of {_verdicts(run, receipt):,}"
-    return f"{found}; {receipt.overstated:,} of them speak for the run" if receipt.disagreements else found
+    return f"{found}; {receipt.overstated:,} of them overstate the run" if receipt.disagreements else found
 
 
 def _others(run: Run, receipt: Receipt) -> str:
     others = len(run.rows) - sum(receipt.attacked)
     if receipt.disagreements or not others:
-        return NOTHING
+        return ""
     counts = [int(count) for count in run.accuracies["clean"].counts]
     return f"at most {receipt.others_at_most(counts):,} of {others:,} (95 %)"
 
