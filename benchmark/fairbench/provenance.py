@@ -29,7 +29,9 @@ class Provenance:
         role: `method`; `teacher` for a run on the suite's teacher architecture; `external` for a model that was not
             trained here.
         changed: hyper-parameters that differ from the method's defaults in the suite.
-        card: the method's card, so that a board can be shown where the method is not installed.
+        card: the method's card, so that a board can be shown where the method is not installed; see
+            `fairbench.explanation`.
+        hyperparameters: what the method says of each, by name: description, default, and what is allowed.
         seed: training seed.
         class_names: by label.
         train_counts: training images per class.
@@ -65,6 +67,7 @@ class Provenance:
     role: Literal["method", "teacher", "external"] = "method"
     changed: dict[str, Any] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
+    hyperparameters: dict[str, dict[str, Any]] = field(default_factory=dict)
     seed: int
     class_names: list[str]
     train_counts: list[int] = field(default_factory=list)
