@@ -14,7 +14,8 @@ from fairbench import load_suite
 from fairbench.audit import Audit
 from fairbench.method import Card
 from fairbench.provenance import Provenance
-from fairbench.store import NOT_RUN, Outcomes, no_rows, write_outcomes
+from fairbench.receipt import Receipt, file_sha256, receipt_file, write_receipt
+from fairbench.store import NOT_RUN, Outcomes, no_rows, read_provenance, write_outcomes
 from fairbench.suite import protocol_description
 
 WriteRun = Callable[..., Path]
@@ -94,6 +95,29 @@ def write_run(results: Path) -> WriteRun:
         path = results / (folder or found.suite) / label / (file or f"seed{seed}.parquet")
         write_outcomes(path, Outcomes(rows=rows, provenance=found))
         return path
+
+    return write
+
+
+@pytest.fixture
+def write_receipt_of() -> Callable[..., Path]:
+    """Writes the receipt of an outcome file: of two images of every class, all confirmed, unless told otherwise."""
+
+    def write(outcomes: Path, **changes: Any) -> Path:
+        classes = len(read_provenance(outcomes).class_names)
+        values: dict[str, Any] = {
+            "outcomes": file_sha256(outcomes),
+            "weights": "f00d" * 16,
+            "seed": 7,
+            "attacked": [2] * classes,
+            "disagreements": 0,
+            "overstated": 0,
+            "versions": {"fairbench": "0.1.0", "torch": "2.15.0"},
+            "hardware": "A fast machine",
+            "device": "cpu",
+        }
+        write_receipt(receipt_file(outcomes), Receipt(**values | changes))
+        return receipt_file(outcomes)
 
     return write
 

@@ -72,6 +72,20 @@ def test_result_files_are_sorted_and_nothing_else(results: Path, write_run: Writ
     assert list(result_files(results / "nowhere")) == []
 
 
+def test_a_file_from_before_methods_explained_themselves_is_read(write_run: WriteRun) -> None:
+    """Fields with a default may be missing, so that they need no new schema."""
+    path = write_run(hyperparameters={"beta": {"description": "weight", "default": 6.0}})
+    assert read_outcomes(path).provenance.hyperparameters == {"beta": {"description": "weight", "default": 6.0}}
+
+    def forget(values: dict[str, Any]) -> None:
+        del values["hyperparameters"], values["card"]["idea"]
+
+    rewrite(path, metadata=changed(path, forget))
+    provenance = read_outcomes(path).provenance
+    assert provenance.hyperparameters == {}
+    assert "idea" not in provenance.card
+
+
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("length", [0, 3, 100, -1])
 def test_a_truncated_file_is_named_and_left_alone(
@@ -115,6 +129,7 @@ def test_a_foreign_parquet_file_is_refused(tmp_path: Path, read: Callable[[Path]
         (lambda values: values.update(class_names=[1, 2, 3]), "metadata of a wrong type: class_names"),
         (lambda values: values.update(warnings=[["nested"]]), "metadata of a wrong type: warnings"),
         (lambda values: values.update(card=[], seed="0"), "metadata of a wrong type: card, seed"),
+        (lambda values: values.update(hyperparameters={"beta": 6.0}), "metadata of a wrong type: hyperparameters"),
         (lambda values: values.update(cost=float("nan")), "metadata of a wrong type: cost"),
     ],
 )

@@ -7,6 +7,20 @@ from pathlib import Path
 from fairbench.errors import UserError
 
 
+def check_writable(folder: Path) -> None:
+    """Create a folder and try it, before anything is computed.
+
+    Raises:
+        UserError: if it cannot be created or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"Cannot write into {folder}: {error.strerror or error}.") from error
+
+
 class atomic:  # noqa: N801  reads as a verb: `with atomic(path) as temporary`
     """Write to a temporary name in the same folder; rename over `path` if the block succeeds, remove it if not.
 

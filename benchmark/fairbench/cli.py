@@ -229,13 +229,14 @@ def evaluate(**given: Any) -> None:
     "--batch-size", type=click.IntRange(min=1), default=500, show_default=True, metavar="N", help="Images at a time."
 )
 @_folder("--data-dir", "data", "Downloaded datasets and models.")
+@click.option("--record", is_flag=True, help="Write what was found beside FILE, for the board.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:i]", help="Where to compute.")
 def verify(file: Path, **given: Any) -> None:
     """Attack a sample of a submission again and compare verdicts, image by image."""
     from fairbench.commands.verify import verify as command  # noqa: PLC0415
 
-    options = {name: given[name] for name in ("model", "dataset", "limit", "seed", "batch_size", "data_dir", "device")}
-    raise SystemExit(command(file, _given_weights(given), **options))
+    names = ("model", "dataset", "limit", "seed", "batch_size", "data_dir", "device", "record")
+    raise SystemExit(command(file, _given_weights(given), **{name: given[name] for name in names}))
 
 
 @main.command()

@@ -43,6 +43,8 @@ class Card:
         link: to the paper.
         bibtex: a complete entry.
         code_licence: of the authors' own code; "none" means all rights reserved (ours is written from the paper).
+        idea: what the method does differently, in one or two sentences for a reader of the board; "" for the first
+            paragraph of the docstring of its class.
         family: `baseline`, `fairness`, `distillation`, or one of the author's own.
         reconstruction: the authors published too little for a faithful implementation.
         reason: why it is a reconstruction, in one honest sentence; required if it is.
@@ -56,6 +58,7 @@ class Card:
     link: str
     bibtex: str
     code_licence: str
+    idea: str = ""
     family: str = "fairness"
     reconstruction: bool = False
     reason: str = ""

@@ -1,12 +1,12 @@
 """Where a result comes from: all about a run that is not a verdict, as one JSON object in its file's metadata."""
 
 import json
-import sys
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
-from fairbench.errors import UserError, first_line
+from fairbench.errors import UserError
+from fairbench.typed_json import from_object, read_object
 
 SCHEMA_VERSION = 2
 METADATA_KEY = b"fairbench"
@@ -29,7 +29,9 @@ class Provenance:
         role: `method`; `teacher` for a run on the suite's teacher architecture; `external` for a model that was not
             trained here.
         changed: hyper-parameters that differ from the method's defaults in the suite.
-        card: the method's card, so that a board can be shown where the method is not installed.
+        card: the method's card, so that a board can be shown where the method is not installed; see
+            `fairbench.explanation`.
+        hyperparameters: what the method says of each, by name: description, default, and what is allowed.
         seed: training seed.
         class_names: by label.
         train_counts: training images per class.
@@ -65,6 +67,7 @@ class Provenance:
     role: Literal["method", "teacher", "external"] = "method"
     changed: dict[str, Any] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
+    hyperparameters: dict[str, dict[str, Any]] = field(default_factory=dict)
     seed: int
     class_names: list[str]
     train_counts: list[int] = field(default_factory=list)
@@ -103,36 +106,5 @@ def from_metadata(metadata: Mapping[bytes, bytes] | None, *, origin: str) -> Pro
     key = METADATA_KEY.decode()
     if not metadata or METADATA_KEY not in metadata:
         raise UserError(f"{origin} is a parquet file, but not one of fairbench: it has no {key!r} metadata.")
-    try:
-        values = json.loads(metadata[METADATA_KEY])
-        version = values.pop("schema")
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise UserError(f"{origin} has unreadable {key!r} metadata ({first_line(error)}).") from error
-    if version != SCHEMA_VERSION:
-        older = isinstance(version, int) and version < SCHEMA_VERSION
-        advice = "Compute it again, or read it with the fairbench that wrote it." if older else "Update fairbench."
-        raise UserError(f"{origin} has schema {version!r}; this fairbench reads {SCHEMA_VERSION}. {advice}")
-    known = {f.name for f in fields(Provenance)}
-    required = {f.name for f in fields(Provenance) if f.default is MISSING and f.default_factory is MISSING}
-    if unexpected := sorted(set(values) - known) + sorted(required - set(values)):
-        raise UserError(
-            f"{origin} has metadata that schema {SCHEMA_VERSION} does not allow or misses: {', '.join(unexpected)}."
-        )
-    hints = get_type_hints(Provenance)
-    if wrong := sorted(name for name, value in values.items() if not _has_type(value, hints[name])):
-        raise UserError(f"{origin} has metadata of a wrong type: {', '.join(wrong)}.")
-    return Provenance(**values)
-
-
-def _has_type(value: Any, wanted: Any) -> bool:
-    """Whether a JSON value is what a field holds, its elements included; numbers must be finite."""
-    inner = get_args(wanted)
-    if wanted is float:
-        return type(value) in (int, float) and abs(value) <= sys.float_info.max  # JSON knows integers of any size
-    if get_origin(wanted) is Literal:
-        return value in inner
-    if get_origin(wanted) is list:
-        return isinstance(value, list) and all(_has_type(item, inner[0]) for item in value)
-    if get_origin(wanted) is dict:
-        return isinstance(value, dict) and all(_has_type(item, inner[1]) for item in value.values())
-    return wanted is Any or type(value) is wanted
+    values = read_object(metadata[METADATA_KEY], origin=origin, schema=SCHEMA_VERSION, content=f"{key!r} metadata")
+    return from_object(Provenance, values, origin=origin, schema=SCHEMA_VERSION, content="metadata")

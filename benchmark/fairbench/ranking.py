@@ -26,6 +26,7 @@ from fairbench.statistics import Verdicts, standings
 from fairbench.statistics.bootstrap import DRAWS
 from fairbench.store import read_outcomes, result_files
 from fairbench.suite import content_key
+from fairbench.verified_runs import with_receipts
 
 REQUIRED_SEEDS = 3
 """Finished seeds of a ranked row."""
@@ -56,8 +57,9 @@ def build_boards(results: Path, *, expected: Iterable[str] = (), draws: int = DR
             runs.append(run_of(read_outcomes(path), file=file))
         except UserError as error:
             problems.append(Problem(file=file, message=str(error).replace(str(path), file)))
+    runs, unfit = with_receipts(runs, results)
     runs, duplicates = _unique(runs)
-    problems += duplicates
+    problems += [*unfit, *duplicates]
     external = [run for run in runs if run.external]
     teachers = [run for run in runs if run.provenance.role == "teacher"]
     methods = [run for run in runs if run.provenance.role == "method"]

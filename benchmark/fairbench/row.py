@@ -34,6 +34,7 @@ from fairbench.metrics import (
     worst_class,
 )
 from fairbench.provenance import Provenance
+from fairbench.receipt import Receipt
 from fairbench.statistics import candidate_set, confusion, envelope, worst_class_counts
 from fairbench.statistics.comparison import rho_of
 from fairbench.store import no_rows
@@ -50,6 +51,7 @@ class Run:
         rows: the verdicts, see `fairbench.store.SCHEMA`; empty if the run failed.
         images: digest of the test images' indices, labels and class names; "" if the run failed.
         audit: what the audit of tier `fast` saw; None if there was none.
+        receipt: what a second look at the file found; None if there was none, or none of this file.
     """
 
     file: str
@@ -58,11 +60,17 @@ class Run:
     rows: pd.DataFrame = field(default_factory=no_rows)
     images: str = ""
     audit: Audit | None = None
+    receipt: Receipt | None = None
 
     @property
     def finished(self) -> bool:
         """Whether the run has verdicts."""
         return self.provenance.status == "done"
+
+    @property
+    def verified(self) -> bool:
+        """Whether images were attacked again, and every verdict on them confirmed."""
+        return self.receipt is not None and not self.receipt.disagreements
 
     @property
     def external(self) -> bool:
@@ -158,6 +166,11 @@ class Row:
     def finished(self) -> tuple[Run, ...]:
         """Runs with verdicts."""
         return tuple(run for run in self.runs if run.finished)
+
+    @property
+    def verified(self) -> bool:
+        """Whether every finished seed is."""
+        return bool(self.finished) and all(run.verified for run in self.finished)
 
     @property
     def audits(self) -> dict[int, Audit]:

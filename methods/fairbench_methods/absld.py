@@ -40,6 +40,9 @@ class ABSLD(Method):
 
     card = Card(
         title="ABSLD",
+        idea="Gives the soft labels of RSLAD one temperature per class: sharper labels for classes that the student "
+        "fails on, smoother ones for easy classes, moved after every epoch so as to close the gap between the risks "
+        "of the classes.",
         authors="Shiji Zhao, Ranjie Duan, Xizhe Wang, Xingxing Wei",
         venue="NeurIPS",
         year=2024,

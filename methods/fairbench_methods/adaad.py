@@ -43,6 +43,8 @@ class AdaAD(Method):
 
     card = Card(
         title="AdaAD",
+        idea="Lets the teacher see the attacked image too: the attack searches for the point where student and "
+        "teacher disagree most, and there the student learns from the teacher.",
         authors="Bo Huang, Mingyang Chen, Yi Wang, Junda Lu, Minhao Cheng, Wei Wang",
         venue="CVPR",
         year=2023,

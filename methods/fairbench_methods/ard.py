@@ -34,6 +34,8 @@ class ARD(Method):
 
     card = Card(
         title="ARD",
+        idea="Distils a teacher at attacked images: there the student learns what the teacher predicts for the clean "
+        "image, while the attack itself follows the hard label.",
         authors="Micah Goldblum, Liam Fowl, Soheil Feizi, Tom Goldstein",
         venue="AAAI",
         year=2020,

@@ -13,6 +13,8 @@ from fairbench_methods.weight_perturbation import Network, adversarial_moves, mo
 
 CARD = Card(
     title="AT-AWP",
+    idea="Flattens the loss around the weights of PGD-AT: before every update the weights are moved a little in the "
+    "direction that raises the loss on attacked images, the gradient is taken there, and they are moved back.",
     authors="Dongxian Wu, Shu-Tao Xia, Yisen Wang",
     venue="NeurIPS",
     year=2020,
@@ -77,7 +79,12 @@ class TRADESAWP(Method):
         L(w) = mean CE(z_w(x), y) + beta mean KL( p_w(x) || p_w(x') ),   g = dL/dw
     """
 
-    card = replace(CARD, title="TRADES-AWP")
+    card = replace(
+        CARD,
+        title="TRADES-AWP",
+        idea="Flattens the loss around the weights of TRADES: before every update the weights are moved a little in "
+        "the direction that raises the whole loss, the gradient is taken there, and they are moved back.",
+    )
 
     beta: float = hyperparameter(6.0, "beta, weight of the divergence (code: 6)", at_least=0, at_most=100)
     gamma: float = hyperparameter(

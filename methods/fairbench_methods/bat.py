@@ -30,6 +30,9 @@ class BAT(Method):
 
     card = Card(
         title="BAT",
+        idea="Trains on the points just before and just after the decision boundary, which are found by stopping the "
+        "attack where the prediction flips, and pulls both predictions towards the uniform distribution. This is to "
+        "balance how many steps an attack needs per class, and in which classes it ends.",
         authors="Chunyu Sun, Chenye Xu, Chengyuan Yao, Siyuan Liang, Yichao Wu, Ding Liang, Xianglong Liu, Aishan Liu",
         venue="AAAI",
         year=2023,

@@ -17,6 +17,9 @@ from fairbench_methods.trades_parts import boundary_attack, trades_losses
 
 CARD = Card(
     title="CFA (AT)",
+    idea="Calibrates PGD-AT class by class: the training radius of a class follows the robust accuracy that it had in "
+    "the epoch before, so that weak classes are attacked more gently. Weights are averaged only over epochs whose "
+    "worst class is good enough on validation data.",
     authors="Zeming Wei, Yifei Wang, Yiwen Guo, Yisen Wang",
     venue="CVPR",
     year=2023,
@@ -158,7 +161,13 @@ class CFATRADES(Method):
     forward, and before the gate opens the model stands for its average (the code's average is then a random network).
     """
 
-    card = replace(CARD, title="CFA (TRADES)")
+    card = replace(
+        CARD,
+        title="CFA (TRADES)",
+        idea="Calibrates TRADES class by class: the training radius and the weight of the divergence follow the "
+        "robust accuracy that a class had in the epoch before, so that weak classes are pressed more gently. Weights "
+        "are averaged only over epochs whose worst class is good enough on validation data.",
+    )
     validation = "batches"
     largest_radius = 1.3  # lambda1 + 1
 

@@ -20,6 +20,9 @@ FLOOR = 0.1
 
 CARD = Card(
     title="DAFA",
+    idea="Measures once, after a warm-up by TRADES, which classes are taken for one another, and then moves loss "
+    "weight and training radius from the stronger to the weaker class of every pair, the more so the more similar "
+    "they are.",
     authors="Hyungyu Lee, Saehyung Lee, Hyemi Jang, Junsung Park, Ho Bae, Sungroh Yoon",
     venue="ICLR",
     year=2024,
@@ -123,6 +126,9 @@ class DAFAAT(Method):
     card = replace(
         CARD,
         title="DAFA on PGD-AT",
+        idea="Measures once, after a warm-up by PGD-AT, which classes are taken for one another, and then moves loss "
+        "weight and training radius from the stronger to the weaker class of every pair, the more so the more similar "
+        "they are.",
         notes="The paper's rule on adversarial training; the released code of this variant is broken, and an option.",
     )
     largest_radius = 2.0  # W_c <= 1 + lambda

@@ -44,6 +44,9 @@ class FAAL(Method):
 
     card = Card(
         title="FAAL",
+        idea="Fine-tunes a robust model for a few epochs with class weights that are solved for anew in every batch: "
+        "the worst mixture of its classes within a bounded distance of the uniform one, judged by how far the attack "
+        "gets.",
         authors="Yanghao Zhang, Tianle Zhang, Ronghui Mu, Xiaowei Huang, Wenjie Ruan",
         venue="CVPR",
         year=2024,

@@ -24,6 +24,8 @@ from fairbench_methods.distillation import (
 
 CARD = Card(
     title="Fair-ARD",
+    idea="Adds class weights to ARD: the fewer attack steps the images of a class survived in one epoch, the more the "
+    "class counts in the next.",
     authors="Xinli Yue, Ningping Mou, Qian Wang, Lingchen Zhao",
     venue="NeurIPS",
     year=2023,
@@ -129,7 +131,12 @@ class FairRSLAD(Method):
     divides by zero for a class that survives no step.
     """
 
-    card = replace(CARD, title="Fair-RSLAD")
+    card = replace(
+        CARD,
+        title="Fair-RSLAD",
+        idea="Adds class weights to RSLAD: the fewer attack steps the images of a class survived in one epoch, the "
+        "more the class counts in the next.",
+    )
 
     power: float = hyperparameter(2.0, POWER, at_least=0, at_most=50)
     low: float = hyperparameter(5 / 6, LOW, at_least=0, at_most=1)

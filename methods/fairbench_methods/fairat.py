@@ -39,6 +39,8 @@ class FairAT(Method):
 
     card = Card(
         title="FairAT (reconstruction)",
+        idea="Gives the images of a batch that have the highest cross-entropy a more diverse augmentation, and then "
+        "trains as PGD-AT does. Hard images are to be a finer measure of unfairness than classes are.",
         authors="Ningping Mou, Xinli Yue, Lingchen Zhao, Qian Wang",
         venue="Frontiers of Computer Science",
         year=2025,

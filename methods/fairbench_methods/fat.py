@@ -46,6 +46,8 @@ class FAT(Method):
 
     card = Card(
         title="FAT",
+        idea="Stops the attack on an image shortly after it has fooled the model and trains on the point that it has "
+        "reached, because points deep inside other classes cost clean accuracy.",
         authors="Jingfeng Zhang, Xilie Xu, Bo Han, Gang Niu, Lizhen Cui, Masashi Sugiyama, Mohan Kankanhalli",
         venue="ICML",
         year=2020,

@@ -53,6 +53,9 @@ class FRL(Method):
 
     card = Card(
         title="FRL",
+        idea="Demands that the clean error and the boundary error of no class exceed the average by more than a "
+        "tolerance. It fine-tunes a robust model, and classes that violate this on validation data get larger loss "
+        "weights and larger training radii.",
         authors="Han Xu, Xiaorui Liu, Yaxin Li, Anil K. Jain, Jiliang Tang",
         venue="ICML",
         year=2021,

@@ -35,6 +35,8 @@ class GAIRAT(Method):
 
     card = Card(
         title="GAIRAT",
+        idea="After a burn-in of PGD-AT, weighs every image by how close it lies to the decision boundary, which is "
+        "measured by the attack: the fewer of its iterates are still classified correctly, the larger the weight.",
         authors="Jingfeng Zhang, Jianing Zhu, Gang Niu, Bo Han, Masashi Sugiyama, Mohan Kankanhalli",
         venue="ICLR",
         year=2021,

@@ -34,6 +34,9 @@ class HAM(Method):
 
     card = Card(
         title="HAM",
+        idea="After a burn-in of PGD-AT, attacks for a few steps, drops the images that are still classified "
+        "correctly, and goes on with the others alone. Weak classes have more images among those, so that they gain "
+        "without being named.",
         authors="Chenhao Lin, Xiang Ji, Yulong Yang, Qian Li, Zhengyu Zhao, Zhe Peng, Run Wang, Liming Fang, Chao Shen",
         venue="IEEE TIFS",
         year=2025,

@@ -26,6 +26,9 @@ class MART(Method):
 
     card = Card(
         title="MART",
+        idea="Lets images count more that are misclassified even without an attack: beside a cross-entropy on "
+        "attacked images that also presses down the strongest wrong class, clean and attacked predictions are kept "
+        "together, the more so the less sure the clean one is of the true class.",
         authors="Yisen Wang, Difan Zou, Jinfeng Yi, James Bailey, Xingjun Ma, Quanquan Gu",
         venue="ICLR",
         year=2020,

@@ -26,6 +26,8 @@ class PGDAT(Method):
 
     card = Card(
         title="PGD-AT",
+        idea="Trains on the worst point that PGD finds in the ball around every image, and not on the image itself. "
+        "It is the baseline of most other methods, and the unit of their cost.",
         authors="Aleksander Madry, Aleksandar Makelov, Ludwig Schmidt, Dimitris Tsipras, Adrian Vladu",
         venue="ICLR",
         year=2018,

@@ -24,6 +24,8 @@ class RSLAD(Method):
 
     card = Card(
         title="RSLAD",
+        idea="Distils a robust teacher by the scheme of TRADES, with the teacher's soft prediction of the clean image "
+        "in place of the label: in the attack, on the attacked image and on the clean one.",
         authors="Bojia Zi, Shihao Zhao, Xingjun Ma, Yu-Gang Jiang",
         venue="ICCV",
         year=2021,

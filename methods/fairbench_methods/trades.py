@@ -24,6 +24,8 @@ class TRADES(Method):
 
     card = Card(
         title="TRADES",
+        idea="Adds to the clean cross-entropy a penalty for how far the prediction of an attacked image diverges from "
+        "that of the clean one. The weight of the penalty trades clean accuracy for robustness.",
         authors="Hongyang Zhang, Yaodong Yu, Jiantao Jiao, Eric P. Xing, Laurent El Ghaoui, Michael I. Jordan",
         venue="ICML",
         year=2019,

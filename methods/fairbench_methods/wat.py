@@ -45,6 +45,9 @@ class WAT(Method):
 
     card = Card(
         title="WAT",
+        idea="Plays a no-regret game for the class weights of TRADES: the higher the risks of a class on validation "
+        "data have been so far, the more it weighs, exponentially. The average over all classes is one more action of "
+        "the player, so that it is not given up.",
         authors="Boqi Li, Weiwei Liu",
         venue="AAAI",
         year=2023,

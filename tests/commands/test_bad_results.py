@@ -82,6 +82,105 @@ def test_a_bad_file_is_named_and_left_out(
     assert (tmp_path / "site" / "index.html").is_file()
 
 
+def cut(receipt: Path) -> None:
+    receipt.write_bytes(receipt.read_bytes()[:40])
+
+
+def deep(receipt: Path) -> None:
+    receipt.write_bytes(b"[" * 100_000)
+
+
+def huge(receipt: Path) -> None:
+    receipt.write_bytes(b" " * 2**21)
+
+
+def no_file(receipt: Path) -> None:
+    receipt.unlink()
+    receipt.mkdir()
+
+
+def stale(receipt: Path) -> None:
+    with_metadata(receipt.with_name("seed0.parquet"), source="another tree")
+
+
+def orphaned(receipt: Path) -> None:
+    receipt.rename(receipt.with_name("seed9.verified.json"))
+
+
+def saying(**changes: object) -> Callable[[Path], None]:
+    def say(receipt: Path) -> None:
+        receipt.write_text(json.dumps(json.loads(receipt.read_bytes()) | changes), encoding="utf-8")
+
+    return say
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut, "seed0.verified.json has unreadable content"),
+        (deep, "seed0.verified.json has unreadable content"),
+        (huge, "seed0.verified.json is larger than any receipt"),
+        (no_file, "seed0.verified.json is not a readable receipt"),
+        (
+            stale,
+            "speaks of another seed0.parquet than the one that is there. The run is not verified: verify",
+        ),
+        (orphaned, "seed9.verified.json speaks of seed9.parquet, which is not there; remove it"),
+        (saying(schema=2), "has schema 2; this fairbench reads 1. Update fairbench."),
+        (saying(surprise=1), "does not allow or misses: surprise"),
+        (saying(**{"\ud800": 1}), "does not allow or misses: \\ud800"),
+        (saying(attacked=[True, 2, 2]), "content of a wrong type: attacked"),
+        (saying(disagreements=0.0), "content of a wrong type: disagreements"),
+        (saying(versions={"torch": ["2"]}), "content of a wrong type: versions"),
+        (saying(attacked=[0, 0, 0]), "counts images or verdicts that seed0.parquet does not have"),
+        (saying(attacked=[11, 2, 2]), "counts images or verdicts that seed0.parquet does not have"),
+        (saying(attacked=[-1, 2, 2]), "counts images or verdicts that seed0.parquet does not have"),
+        (saying(attacked=[2, 2]), "counts images or verdicts that seed0.parquet does not have"),
+        (saying(disagreements=19), "counts images or verdicts that seed0.parquet does not have"),
+        (saying(disagreements=-1, overstated=-1), "counts images or verdicts that seed0.parquet does not have"),
+        (saying(disagreements=1, overstated=2), "counts images or verdicts that seed0.parquet does not have"),
+    ],
+)
+def test_a_bad_receipt_verifies_nothing(
+    results: Path,
+    write_run: WriteRun,
+    write_receipt_of: WriteRun,
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    message: str,
+) -> None:
+    """It is named, its run stays on the board, and the exit code is not 0."""
+    for seed in range(3):
+        receipt = write_receipt_of(write_run("good", seed=seed))
+    damage(receipt.with_name("seed0.verified.json"))
+    found = CliRunner().invoke(main, ["report", "--results", str(results), "--site", str(tmp_path / "site")])
+    assert found.exit_code == 1
+    text = " ".join(found.output.split())
+    assert "Left out: digits/good/seed" in text
+    assert message in text
+    (row,) = build_boards(results).boards[0].ranked
+    assert [run.verified for run in row.runs] == [False, True, True]
+    assert not row.verified
+    assert "2 of 3 seeds verified" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_receipt_of_an_unusable_file_is_not_named_twice(
+    results: Path, write_run: WriteRun, write_receipt_of: WriteRun
+) -> None:
+    path = write_run("bad")
+    write_receipt_of(path)
+    truncate(path)
+    (problem,) = build_boards(results).problems
+    assert problem.file == "digits/bad/seed0.parquet"
+
+
+def test_a_failed_run_cannot_be_verified(results: Path, write_run: WriteRun, write_receipt_of: WriteRun) -> None:
+    write_receipt_of(write_run("bad", status="failed", reason="collapse"))
+    boards = build_boards(results)
+    assert "counts images or verdicts that seed0.parquet does not have" in boards.problems[0].message
+    assert not boards.boards[0].rows[0].verified
+
+
 def test_an_empty_folder_is_no_error_of_the_report(results: Path, tmp_path: Path) -> None:
     results.mkdir()
     found = CliRunner().invoke(main, ["report", "--results", str(results), "--site", str(tmp_path / "site")])

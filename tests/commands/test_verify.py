@@ -11,11 +11,13 @@ import torch
 from click.testing import Result
 
 from fairbench.provenance import Provenance
+from fairbench.receipt import file_sha256, read_receipt, receipt_file
 from fairbench.store import Outcomes, no_rows, read_outcomes, write_outcomes
 
 Cli = Callable[..., Result]
 
 FILE = Path("results/tiny/external-mine/seed0.parquet")
+RECEIPT = receipt_file(FILE)
 MODEL = ("--model", "models.py:linear", "--checkpoint", "weights.pt")
 VERIFY = ("verify", FILE, "--dataset", "tiny.npz", *MODEL)
 
@@ -114,6 +116,59 @@ def test_ctrl_c(cli: Cli, submit: Callable[..., Provenance], monkeypatch: pytest
     done = cli(*VERIFY)
     assert done.exit_code == 130
     assert "Interrupted. Nothing is kept of a verification; the same command begins again." in words(done)
+
+
+def test_a_receipt_is_recorded_for_the_board(cli: Cli, submit: Callable[..., Provenance]) -> None:
+    """Only if asked for; the board then says so, until the file changes."""
+    provenance = submit("--tier", "screen")
+    done = cli(*VERIFY, "--limit", 6, "--seed", 5)
+    assert "Not recorded; with --record the board shows it." in words(done)
+    assert not RECEIPT.exists()
+    done = cli(*VERIFY, "--limit", 6, "--seed", 5, "--record")
+    assert done.exit_code == 0, done.output
+    assert f"Recorded in {RECEIPT}; `fairbench report` shows it." in words(done)
+    receipt = read_receipt(RECEIPT)
+    assert receipt.outcomes == file_sha256(FILE)
+    assert receipt.weights == provenance.checkpoints["selected"] == file_sha256(Path("weights.pt"))
+    assert (receipt.seed, receipt.attacked, receipt.disagreements, receipt.overstated) == (5, [2, 2, 2], 0, 0)
+    assert (receipt.device, receipt.versions) == ("cpu", provenance.versions)
+    assert cli("report").exit_code == 0
+    assert 'data-verified="yes"' in Path("site/index.html").read_text(encoding="utf-8")
+    rewrite(source="another tree")
+    done = cli("report")
+    assert done.exit_code == 1
+    assert "Left out: tiny/external-mine/seed0.verified.json speaks of another seed0.parquet" in words(done)
+    assert 'data-verified="no"' in Path("site/index.html").read_text(encoding="utf-8")
+
+
+def test_what_is_found_against_a_file_is_recorded_too(cli: Cli, submit: Callable[..., Provenance]) -> None:
+    submit("--tier", "screen")
+    torch.save({"1.weight": -torch.eye(3).repeat_interleave(16, dim=1), "1.bias": torch.zeros(3)}, "weights.pt")
+    done = cli(*VERIFY, "--record")
+    assert done.exit_code == 1
+    receipt = read_receipt(RECEIPT)
+    assert 20 < receipt.disagreements <= 60
+    assert 0 < receipt.overstated < receipt.disagreements
+    assert receipt.weights != read_outcomes(FILE).provenance.checkpoints["selected"]
+    assert cli("report").exit_code == 0, "a contradicted file is still a file"
+    page = Path("site/index.html").read_text(encoding="utf-8")
+    assert f"{receipt.disagreements} of 60 verdicts differ" in page
+    assert 'data-verified="no"' in page
+
+
+def test_a_folder_that_cannot_be_written_is_said_first(
+    cli: Cli, submit: Callable[..., Provenance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: Any, **_given: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    submit("--tier", "screen")
+    monkeypatch.setattr("fairbench.atomic.tempfile.TemporaryFile", full)
+    done = cli(*VERIFY, "--record")
+    assert done.exit_code == 2
+    assert "Cannot write into results/tiny/external-mine: No space left on device." in words(done)
+    assert "attacking" not in done.output
+    assert "is confirmed" in words(cli(*VERIFY)), "nothing is written without --record"
 
 
 class TestRefused:

@@ -49,6 +49,8 @@ def test_a_board_from_nothing_and_nothing_to_do_afterwards(fairbench: Command, t
     for path in result_files(tmp_path / "results"):
         provenance = read_outcomes(path).provenance
         assert provenance.cost > 0
+        assert provenance.card["idea"].endswith(".")
+        assert set(provenance.hyperparameters) == set(provenance.description["parameters"])
         assert len(provenance.history) == (1 if provenance.method == "frl" else 3)
         hot_start = tmp_path / "results/short/trades" / path.name
         expected = read_outcomes(hot_start).provenance.cost if provenance.method == "frl" else 0

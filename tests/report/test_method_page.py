@@ -118,6 +118,7 @@ def test_a_page_says_everything_of_a_row(results: Path, write_run: WriteRun) -> 
         "A. Author, ICML 2019, https://x.org",
         "beta 3.0 changed",
         "warmup 7 default",
+        "These results were written without an explanation of them.",
         "0 5 of 10 50.0, 23.7–76.3 90.0",
         "Training, × PGD-10 AT 1.00×",
         "Seconds: training 12.5",
@@ -132,6 +133,48 @@ def test_a_page_says_everything_of_a_row(results: Path, write_run: WriteRun) -> 
         "The dotted line marks the selected epoch.",
     ):
         assert words in text
+
+
+def test_a_page_explains_a_method_that_is_not_installed(results: Path, write_run: WriteRun) -> None:
+    """By what its outcome files say."""
+    explained = {
+        "beta": {"description": "beta, weight of the penalty", "default": 6.0, "at_least": 0, "at_most": 100},
+        "base": {"description": "loss to train with", "default": "x", "choices": ["x", "y", "z"]},
+        "late": {"description": "whether it starts late", "default": False},
+        "shift": {"description": "lambda", "default": "inf", "at_least": -10, "infinite": True},
+        "size": {"description": "length of a step", "default": 2, "at_least": 1, "only_with": ["base", "y", "z"]},
+        "top": {"description": "not more than this", "default": 1, "at_most": 3},
+    }
+    write_row(
+        write_run,
+        "a",
+        card={"title": "A", "idea": "Does less. And better."},
+        parameters={"beta": 3.0, "base": "y", "late": False, "shift": "inf", "size": 2, "top": 1, "unknown": 5},
+        changed={"beta": 3.0},
+        hyperparameters=explained,
+    )
+    text = only_page(results).text
+    for words in (
+        "The method Does less. And better. Name",
+        "Name Value Setting Meaning Default Allowed",
+        "base y suite loss to train with x x, y, z",
+        "beta 3.0 changed beta, weight of the penalty 6.0 0 to 100",
+        "late False default whether it starts late False True, False",
+        "shift inf default lambda inf at least -10, or inf",
+        "size 2 default length of a step 2 at least 1; only with base = y or z",
+        "top 1 default not more than this 1 at most 3",
+        "unknown 5 default",
+    ):
+        assert words in text
+    assert "without an explanation" not in text
+
+
+@pytest.mark.parametrize("rules", [{}, {"description": None, "choices": 5, "only_with": "base", "at_least": [1]}])
+def test_an_explanation_that_is_none_stops_nothing(
+    results: Path, write_run: WriteRun, rules: dict[str, object]
+) -> None:
+    write_row(write_run, "a", parameters={"beta": 3.0}, hyperparameters={"beta": rules, "other": rules})
+    assert "beta 3.0 default" in only_page(results).text
 
 
 def test_bars_are_the_counts_with_their_wilson_intervals(results: Path, write_run: WriteRun) -> None:
@@ -277,13 +320,25 @@ def test_every_row_has_a_page_and_a_link_to_it(results: Path, write_run: WriteRu
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_nothing_in_results_can_write_into_a_page(results: Path, write_run: WriteRun, text: str) -> None:
-    card = {"title": text, "authors": text, "venue": text, "notes": text, "bibtex": text, "link": f"javascript:{text}"}
+    card = {
+        "title": text,
+        "idea": text,
+        "authors": text,
+        "venue": text,
+        "notes": text,
+        "bibtex": text,
+        "link": f"javascript:{text}",
+    }
     write_row(
         write_run,
         "a",
         class_names=[text, "y", "z"],
         card=card,
-        parameters={text: text},
+        parameters={text: text, "rate": 1.0},
+        hyperparameters={
+            text: {"description": text, "default": text, "choices": [text], "only_with": [text, text]},
+            "rate": {"description": text, "default": 1.0, "at_least": text, "at_most": text},
+        },
         changed={text: text},
         history=HISTORY,
         versions={text: text},

@@ -108,6 +108,21 @@ def test_only_what_differs_can_be_chosen(results: Path, write_run: WriteRun) -> 
     assert choices(board_of(results)) == {"family": ["", "fairness"], "trained": ["elsewhere", "here"]}
 
 
+def test_verified_rows_can_be_chosen(results: Path, write_run: WriteRun, write_receipt_of: WriteRun) -> None:
+    """A row is verified if all its finished seeds are."""
+    paths = [write_run(label, seed=seed) for label in ("a", "b") for seed in range(2)]
+    write_run("a", seed=2, status="failed", reason="collapse")
+    write_receipt_of(paths[0])
+    write_receipt_of(paths[2])
+    assert choices(board_of(results)) == {}
+    write_receipt_of(paths[1])
+    board = board_of(results)
+    assert [traits(row)["verified"] for row in board.unranked] == ["yes", "no"]
+    assert choices(board) == {"verified": ["no", "yes"]}
+    write_receipt_of(paths[1], disagreements=1)
+    assert choices(board_of(results)) == {}
+
+
 def test_traits_find_a_row_by_label_title_authors_venue_year_and_family(results: Path, write_run: WriteRun) -> None:
     write_run("Fair-X")
     words = traits(board_of(results).unranked[0])["words"]

@@ -7,10 +7,12 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
+from fairbench.atomic import check_writable
 from fairbench.commands.given_model import Weights, given_model
 from fairbench.console import console
 from fairbench.data.digest import file_digest
 from fairbench.display import StageDisplay
+from fairbench.environment import hardware, versions
 from fairbench.errors import INTERRUPTED, UserError
 from fairbench.execution.devices import devices
 from fairbench.execution.freed_memory import keep_freed_memory
@@ -19,6 +21,7 @@ from fairbench.external.specification import External
 from fairbench.external.verification import Verified, judged_by
 from fairbench.external.verification import verify as compare
 from fairbench.models import model_names
+from fairbench.receipt import Receipt, file_sha256, receipt_file, write_receipt
 from fairbench.store import Outcomes, read_outcomes
 
 SHOWN = 20
@@ -36,10 +39,14 @@ def verify(
     batch_size: int,
     data_dir: Path,
     device: str,
+    record: bool,
 ) -> int:
     """Attack a class-stratified sample again. Returns the exit code: 0 only if every verdict is confirmed."""
     keep_freed_memory()
     out = console()
+    if record:
+        check_writable(file.parent)
+    digest = file_sha256(file)
     outcomes = read_outcomes(file)
     judged_by(outcomes)
     where_to = devices(device)[0]
@@ -69,7 +76,24 @@ def verify(
     except KeyboardInterrupt:
         out.print("Interrupted. Nothing is kept of a verification; the same command begins again.")
         return INTERRUPTED
-    return _tell(verified, outcomes)
+    ending = _tell(verified, outcomes)
+    if not record:
+        out.print("Not recorded; with --record the board shows it.")
+        return ending
+    receipt = Receipt(
+        outcomes=digest,
+        weights=external.file_sha256,
+        seed=draw,
+        attacked=list(verified.attacked),
+        disagreements=len(verified.disagreements),
+        overstated=verified.overstated,
+        versions=versions(),
+        hardware=hardware(torch.device(where_to)),
+        device=torch.device(where_to).type,
+    )
+    write_receipt(receipt_file(file), receipt)
+    out.print(f"Recorded in {receipt_file(file)}; `fairbench report` shows it.", markup=False)
+    return ending
 
 
 def _images(outcomes: Outcomes, *, dataset: str, data_dir: Path) -> Sample:

@@ -10,7 +10,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,6 +26,7 @@ from fairbench.environment import hardware, peak_memory, source, versions
 from fairbench.errors import TrainingFailedError, UserError
 from fairbench.evaluation import Evaluated, evaluate
 from fairbench.execution.task import Ended, Ending, Task
+from fairbench.explanation import explained_card, explained_hyperparameters
 from fairbench.method import Method
 from fairbench.plan import State, is_trained, run_lock, standing
 from fairbench.progress import Progress
@@ -142,7 +143,8 @@ def _origin(task: Task, method: Method, dataset: Dataset) -> Provenance:
         label=run.label,
         role=run.role,
         changed=plain(run.changed),
-        card=asdict(method.card),
+        card=explained_card(type(method)),
+        hyperparameters=explained_hyperparameters(type(method)),
         seed=run.seed,
         class_names=list(dataset.class_names),
         train_counts=list(dataset.train_counts),

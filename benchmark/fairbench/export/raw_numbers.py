@@ -41,6 +41,7 @@ def _line(board: Board, row: Row, *, kind: str, index: int | None = None) -> dic
     line |= {"title": str(card["title"]), "venue": str(card["venue"]), "year": str(card["year"])}
     line |= {"parameters": json.dumps(dict(row.parameters), sort_keys=True), "reason": row.reason}
     line |= {"seeds": len(row.finished), "worst_by_seed": " ".join(_worst_count(board, run) for run in row.finished)}
+    line |= {"verified_seeds": sum(run.verified for run in row.finished)}
     if kind == "incomplete":
         return line
     line |= dict(_keys(board, index)) if index is not None else {}

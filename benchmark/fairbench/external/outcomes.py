@@ -10,11 +10,12 @@ holds another evaluation is never replaced; one of a lower tier is, because the 
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryDirectory
 
 import torch
 from filelock import Timeout
 
+from fairbench.atomic import check_writable
 from fairbench.attacks.settings import STANDARD, AutoAttackSettings
 from fairbench.comparability import tier_below
 from fairbench.environment import hardware, peak_memory, source, versions
@@ -74,12 +75,12 @@ def compute_outcomes(
     sample, device = run.sample, run.device
     with ExitStack() as stack:
         if results is not None:
-            _check_writable(run.result_file(results).parent)
+            check_writable(run.result_file(results).parent)
         if work_dir is None:
             folder = Path(stack.enter_context(TemporaryDirectory()))
         else:
             folder = run.work_folder(work_dir)
-            _check_writable(folder)
+            check_writable(folder)
             try:
                 stack.enter_context(run_lock(folder).acquire(timeout=0))
             except Timeout as error:
@@ -129,16 +130,6 @@ def compute_outcomes(
     if results is not None:
         write_outcomes(run.result_file(results), outcomes)
     return outcomes
-
-
-def _check_writable(folder: Path) -> None:
-    """Before anything is computed."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(f"Cannot write into {folder}: {error.strerror or error}.") from error
 
 
 def _differing(found: Mapping[str, object], wanted: Mapping[str, object]) -> str:

@@ -11,6 +11,7 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
@@ -90,6 +91,7 @@ def _row(row: Row, kind: str) -> dict[str, Any]:
         "title": card_of(row)["title"],
         "kind": kind,
         "reason": row.reason,
+        "verified": row.verified,
         "card": row.provenance.card,
         "parameters": row.provenance.description.get("parameters", {}),
         "runs": [_run(run) for run in row.runs],
@@ -127,6 +129,7 @@ def _run(run: Run) -> dict[str, Any]:
         "cost": None if math.isnan(run.cost) else run.cost,
         "correct": {attack: found.correct.tolist() for attack, found in run.accuracies.items()},
         "warnings": provenance.warnings,
+        "verification": None if run.receipt is None else asdict(run.receipt),
     }
 
 

@@ -5,7 +5,18 @@ from importlib import resources
 import jinja2
 
 from fairbench import literature, metrics
-from fairbench.report import addresses, axis, downloads, flags, headings, heat_map, phrases, pictures, ranking_table
+from fairbench.report import (
+    addresses,
+    axis,
+    downloads,
+    flags,
+    headings,
+    heat_map,
+    phrases,
+    pictures,
+    ranking_table,
+    verification,
+)
 
 
 def asset(name: str) -> str:
@@ -35,6 +46,7 @@ def environment() -> jinja2.Environment:
         "card_of": phrases.card_of,
         "choices": ranking_table.choices,
         "columns": ranking_table.columns,
+        "contradicted": verification.contradicted,
         "fill_command": phrases.fill_command,
         "flag_cells": flags.cells,
         "flag_headings": [heading for heading, _ in flags.COLUMNS.values()],
@@ -52,6 +64,7 @@ def environment() -> jinja2.Environment:
         "statistics_sentence": phrases.statistics_sentence,
         "tail_key": ranking_table.tail_key,
         "traits": ranking_table.traits,
+        "verification_mark": verification.verification_mark,
         "weakest_audit": phrases.weakest_audit,
         "worst_classes": phrases.worst_classes,
     }

@@ -52,7 +52,7 @@ def costs(row: Row) -> list[Fact]:
     for stage in _names(each.seconds for each in found):
         facts[f"Seconds: {stage}"] = [_positive(each.seconds.get(stage, 0), "{:,.1f}".format) for each in found]
     facts["Peak memory, MiB"] = [_positive(each.peak_memory // MEBIBYTE, "{:,}".format) for each in found]
-    return _known(facts)
+    return known(facts)
 
 
 def origin(row: Row) -> list[Fact]:
@@ -70,11 +70,11 @@ def origin(row: Row) -> list[Fact]:
     hashes = {"Commit": [each.source for each in found]}
     for rule in _names(each.checkpoints for each in found):
         hashes[f"SHA-256: {rule}"] = [each.checkpoints.get(rule, "") for each in found]
-    return [*_known(names, code=True), *_known(words), *_known(hashes, code=True)]
+    return [*known(names, code=True), *known(words), *known(hashes, code=True)]
 
 
-def _known(facts: Mapping[str, Sequence[str]], *, code: bool = False) -> list[Fact]:
-    """The facts that any seed has."""
+def known(facts: Mapping[str, Sequence[str]], *, code: bool = False) -> list[Fact]:
+    """The facts that any seed has, from their texts for each seed; "" for a seed that has none."""
     return [
         Fact(name=name, texts=tuple(text or NOTHING for text in texts), code=code)
         for name, texts in facts.items()

@@ -2,8 +2,8 @@
 
     method_pages(boards, read_published(Path("results/published.csv")))     # {"methods/board-.../trades.html": b"..."}
 
-Like the page of the boards these are complete without a script, and ask nobody for anything. What a hyper-parameter
-means stands in the code of its method, which need not be installed where a board is shown.
+Like the page of the boards these are complete without a script, and ask nobody for anything. The method need not be
+installed: its idea, and what its hyper-parameters mean, stand in the outcome files.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,8 +19,10 @@ from fairbench.report.curves import Curves, curves
 from fairbench.report.environment import asset, environment
 from fairbench.report.facts import costs, origin
 from fairbench.report.headings import headings
+from fairbench.report.hyperparameters import hyperparameters
 from fairbench.report.matrix import matrix
 from fairbench.report.ranking_table import places
+from fairbench.report.verification import verification
 from fairbench.row import Row
 
 
@@ -50,8 +52,10 @@ def _page(
         bars=class_bars(row, board.attack, class_names=board.class_names) if row.finished else None,
         matrix=matrix(row, board.attack, class_names=board.class_names) if row.finished else None,
         curves=list(_curves(board, row)),
+        hyperparameters=hyperparameters(row),
         costs=costs(row),
         origin=origin(row),
+        verification=verification(row),
         published=[published for published in about if published.dataset == dataset],
         elsewhere=sorted({published.dataset for published in about} - {dataset}),
     )

@@ -103,6 +103,7 @@ def traits(row: Row) -> dict[str, str]:
         "family": str(card["family"]),
         "teacher": "yes" if needs_teacher(row) else "no",
         "trained": "elsewhere" if row.runs[0].external else "here",
+        "verified": "yes" if row.verified else "no",
     }
 
 
@@ -115,5 +116,5 @@ def needs_teacher(row: Row) -> bool:
 def choices(board: Board) -> dict[str, list[str]]:
     """By trait, the values to filter by, where rows differ."""
     found = [traits(row) for row in (*board.ranked, *board.unranked, *board.external)]
-    values = {name: sorted({one[name] for one in found}) for name in ("family", "teacher", "trained")}
+    values = {name: sorted({one[name] for one in found}) for name in ("family", "teacher", "trained", "verified")}
     return {name: several for name, several in values.items() if len(several) > 1}

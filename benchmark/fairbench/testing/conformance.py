@@ -21,8 +21,9 @@ CHECKS = (
     Check(
         name="documented",
         run=description.fields_are_documented,
-        advice="Write a docstring that says what the method minimises and where it is published, and give every field "
-        "as hyperparameter(default, description): they are the options on the command line, and on the page.",
+        advice="Write a docstring that says what the method minimises and where it is published; the page shows its "
+        "first paragraph, or the card's `idea`. Give every field as hyperparameter(default, description): they are the "
+        "options on the command line, and on the page.",
     ),
     Check(
         name="card",

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 
+from fairbench.explanation import first_paragraph
 from fairbench.testing.check import CheckFailedError
 from fairbench.testing.trial import Trial
 
@@ -12,8 +13,7 @@ SHORTEST = 10
 def fields_are_documented(trial: Trial) -> None:
     """A class docstring, a description for every hyper-parameter, and every default among its choices."""
     cls = trial.cls
-    written = cls.__doc__ or ""
-    if not written.strip() or written.startswith(f"{cls.__name__}("):  # what a dataclass writes by itself
+    if not first_paragraph(cls):
         raise CheckFailedError(f"{cls.__name__} has no docstring.")
     for field in (f for f in fields(cls) if f.init):
         if len(field.metadata.get("description", "").strip()) < SHORTEST:
