@@ -108,7 +108,7 @@ const drawings = {
       x: { label: null },
       y: { domain: [0, 100] },
       marks: [
-        Plot.gridY(GRID),
+        Plot.gridY({ ...GRID, ticks: 5 }),
         Plot.axisY({ tickSize: 0, label: null, color: QUIET, ticks: 5, tickFormat: (share) => `${share} %` }),
         Plot.axisX({ tickSize: 0, label: "epoch", labelAnchor: "center", labelArrow: "none", color: QUIET, ticks: width / 90, tickFormat: "d" }),
         line("class", { stroke: QUIET, strokeWidth: 1, strokeOpacity: 0.45 }),
@@ -150,6 +150,7 @@ function scatter(table, width, type) {
     marginLeft: 50, marginBottom: 46, marginTop: 14, marginRight: 18, inset: 10,
     x: { type, domain: domain("x"), nice: type !== "log", clamp: true },
     y: { domain: domain("y"), nice: true, clamp: true },
+    r: { type: "identity" },
     symbol: { type: "identity" },
     marks: [
       Plot.gridX({ ...GRID, ticks }),
@@ -160,7 +161,7 @@ function scatter(table, width, type) {
       Plot.ruleX(points, { x: "x", y1: "y1", y2: "y2", stroke: colour, strokeOpacity: 0.3 }),
       Plot.line(corners, { x: "x", y: "y", stroke: ACCENT, strokeWidth: 1.5, strokeDasharray: "5 4" }),
       Plot.dot(points, {
-        x: "x", y: "y", r: 4.5, fill: colour, stroke: GROUND, symbol: ({ outside }) => (outside ? "triangle2" : "circle"),
+        x: "x", y: "y", r: ({ outside }) => (outside ? 7 : 4.5), fill: colour, stroke: GROUND, symbol: ({ outside }) => (outside ? "triangle2" : "circle"),
         className: "point",
       }),
       Plot.text(points, {
