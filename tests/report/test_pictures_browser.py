@@ -288,3 +288,22 @@ def test_hostile_names_are_drawn_as_they_are(
     assert page.locator("svg :is(script, img, foreignObject)").count() == 0
     page.close()
     assert not heard
+
+
+def test_one_row_whose_seeds_are_alike_is_drawn(
+    browser: Browser, results: Path, write_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    """An axis has some length even if there is a single value on it."""
+    for seed in range(3):
+        write_run("only", seed=seed, clean=(0, 0, 0), pgd20=(0, 0, 0), autoattack=(0, 0, 0), cost=2.0)
+    page = browser.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text))
+    page.goto(write_site(build_boards(results), tmp_path / "one")[0].as_uri())
+    for drawing in ("averages", "costs"):
+        assert picture(page, drawing).locator(".point > *").count() == 1
+        assert "NaN" not in picture(page, drawing).inner_html()
+        assert picture(page, drawing).locator("svg text", has_text="ONLY").count() == 1
+    page.close()
+    assert not errors

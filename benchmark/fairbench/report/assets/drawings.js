@@ -138,12 +138,12 @@ function scatter(table, width, type) {
   const lowest = { x: type === "log" ? 0 : fence(points.map(({ x }) => x)), y: fence(points.map(({ y }) => y)) };
   for (const point of points) point.outside = point.x < lowest.x || point.y < lowest.y;
   const near = (axis) => points.filter((point) => point[axis] >= lowest[axis]);
-  const domain = (axis) => d3.extent(near(axis).flatMap((point) => [point[`${axis}1`], point[`${axis}2`]]));
+  const domain = (axis) => spread(d3.extent(near(axis).flatMap((point) => [point[`${axis}1`], point[`${axis}2`]])));
   const [, across, , along] = [...table.tHead.rows[0].cells].map((header) => header.textContent);
   const colour = ({ front }) => (front ? ACCENT : QUIET);
   const corners = d3.sort(points.filter(({ front }) => front), ({ x }) => x);
   const axis = { tickSize: 0, color: QUIET, labelArrow: "none", labelAnchor: "center" };
-  const ticks = type === "log" ? roundTicks(domain("x"), width / 90) : width / 90;
+  const ticks = type === "log" ? roundTicks(domain("x")) : width / 90;
   const factor = type === "log" && { tickFormat: (cost) => `${+cost.toPrecision(3)}×` };
   return Plot.plot({
     width, height: Math.round(Math.max(320, Math.min(560, 0.62 * width))),
@@ -179,11 +179,16 @@ function fence(values) {
   return low - 3 * Math.max(high - low, 5);
 }
 
-/** Of a logarithmic axis: 1, 2 and 5 of every decade; where it spans less than that, every round number. */
-function roundTicks([low, high], count) {
-  const ticks = d3.scaleLog([low, high], [0, 1]).ticks(count);
-  const few = ticks.filter((tick) => [1, 2, 5].includes(Math.round(tick / 10 ** Math.floor(Math.log10(tick) + 1e-9))));
-  return ticks.length > count && few.length > 1 ? few : ticks;
+/** An axis needs some length, even if all values are alike. */
+const spread = ([low, high]) => (high > low ? [low, high] : [0.9 * low, 1.1 * high || 1]);
+
+/** Of a logarithmic axis: 1, 2 and 5 of every decade, or more where it spans little more than one. */
+function roundTicks([low, high]) {
+  const decades = d3.range(Math.floor(Math.log10(low)), Math.ceil(Math.log10(high)) + 1);
+  const ticks = (digits) => decades.flatMap((decade) => digits.map((digit) => digit * 10 ** decade))
+    .filter((tick) => tick >= low && tick <= high);
+  const few = ticks([1, 2, 5]);
+  return few.length > 4 ? few : ticks([1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8]);
 }
 
 /** Names of rows to the left of a picture, and the room that they take. */
