@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -164,6 +165,18 @@ def test_what_is_pointed_at_says_its_numbers(shown: Page) -> None:
     tip.wait_for(state="visible")
     for cell in row.locator("th, td:not(:last-child)").all():
         assert (cell.text_content() or "nothing") in (tip.text_content() or "")
+
+
+def test_a_picture_can_be_saved(shown: Page) -> None:
+    """As a file that needs neither the page nor its styles."""
+    with shown.expect_download() as download:
+        picture(shown, "costs").get_by_role("button", name="Save as SVG").click()
+    assert download.value.suggested_filename == "worst-class-against-training-cost.svg"
+    text = download.value.path().read_text(encoding="utf-8")
+    found = ET.fromstring(text)  # noqa: S314  our own file
+    assert found.tag.endswith("}svg")
+    assert "METHOD-7-WIDE" in "".join(found.itertext())
+    assert not re.findall(r"var\(--(?!plot)", text)
 
 
 def test_a_picture_is_drawn_for_its_width(shown: Page) -> None:

@@ -10,8 +10,9 @@ const INK = "var(--ink)";
 const QUIET = "var(--quiet)";
 const ACCENT = "var(--accent)";
 const GROUND = "var(--raised)";
-const TIP = { fill: GROUND, stroke: "var(--edge)", fontSize: FONT_SIZE, lineWidth: 30 };
+const TIP = { fill: GROUND, stroke: "var(--edge)", fontSize: FONT_SIZE, lineHeight: 1.25, lineWidth: 30 };
 const GRID = { stroke: "var(--line)", strokeOpacity: 1 };
+const percent = (share) => `${share} %`;
 
 const drawings = {
   averages: (table, width) => scatter(table, width, "linear"),
@@ -19,7 +20,9 @@ const drawings = {
 
   /** Two bars for every row: the first and last rank that it may have. */
   ranks(table, width) {
-    const found = lines(table).map(({ name, cells }, row) => ({ row, name, title: told(table, cells, name), ranks: cells.map(numbers) }));
+    const found = lines(table).map(({ name, cells }, row) => {
+      return { row, name, title: told(table, cells, name), ranks: cells.map(numbers) };
+    });
     const { marginLeft, names } = nameAxis(found.map(({ name }) => name), width);
     const last = found.length;
     const ticks = d3.range(1, last + 1).filter((rank) => rank === 1 || rank % Math.ceil(last / (width / 34)) === 0);
@@ -64,7 +67,7 @@ const drawings = {
       y: { type: "band", domain: d3.range(classes.length), padding: 0, round: false },
       marks: [
         Plot.gridX({ ...GRID, ticks }),
-        Plot.axisX({ anchor: "top", tickSize: 0, label: null, color: QUIET, tickFormat: (share) => `${share} %`, ticks }),
+        Plot.axisX({ anchor: "top", ticks, tickFormat: percent, tickSize: 0, label: null, color: QUIET }),
         names,
         seeds.map((_, k) => {
           const rows = classes.filter(({ bars }) => bars.length > k);
@@ -98,19 +101,25 @@ const drawings = {
     });
     const points = series.flat();
     const of = (kind) => points.filter((point) => point.kind === kind);
-    const line = (kind, options) => Plot.line(of(kind), { x: "epoch", y: "value", z: "name", className: kind, ...options });
+    const line = (kind, options) => {
+      return Plot.line(of(kind), { x: "epoch", y: "value", z: "name", className: kind, ...options });
+    };
     const ends = series.map((values) => values.at(-1)).filter(({ kind, value }) => kind === "class" && value >= 0);
     const [low, high] = [d3.least(ends, (end) => end.value), d3.greatest(ends, (end) => end.value)];
     const named = low && low !== high ? [{ ...low, value: Math.min(low.value, high.value - 7) }, high] : ends;
     const marginRight = Math.min(0.3 * width, 16 + (d3.max(named, ({ name }) => textWidth(name)) ?? 0));
     return Plot.plot({
-      width, marginLeft: 48, marginRight, marginTop: 14, marginBottom: 40, height: Math.round(Math.min(340, 120 + 0.4 * width)),
+      width, height: Math.round(Math.min(340, 120 + 0.4 * width)),
+      marginLeft: 48, marginRight, marginTop: 14, marginBottom: 40,
       x: { label: null },
       y: { domain: [0, 100] },
       marks: [
         Plot.gridY({ ...GRID, ticks: 5 }),
-        Plot.axisY({ tickSize: 0, label: null, color: QUIET, ticks: 5, tickFormat: (share) => `${share} %` }),
-        Plot.axisX({ tickSize: 0, label: "epoch", labelAnchor: "center", labelArrow: "none", color: QUIET, ticks: width / 90, tickFormat: "d" }),
+        Plot.axisY({ ticks: 5, tickFormat: percent, tickSize: 0, label: null, color: QUIET }),
+        Plot.axisX({
+          ticks: width / 90, tickFormat: "d", tickSize: 0, color: QUIET,
+          label: "epoch", labelAnchor: "center", labelArrow: "none",
+        }),
         line("class", { stroke: QUIET, strokeWidth: 1, strokeOpacity: 0.45 }),
         line("average", { stroke: INK, strokeWidth: 2 }),
         line("worst", { stroke: ACCENT, strokeWidth: 2 }),
@@ -133,7 +142,8 @@ const drawings = {
 function scatter(table, width, type) {
   const points = lines(table).map(({ name, cells }) => {
     const [[x], [x1, x2], [y], [y1, y2]] = cells.map(numbers);
-    return { name, title: told(table, cells.slice(0, 4), name), x, x1, x2, y, y1, y2, front: cells[4].textContent === "no" };
+    const front = cells[4].textContent === "no";
+    return { name, title: told(table, cells.slice(0, 4), name), x, x1, x2, y, y1, y2, front };
   });
   const lowest = { x: type === "log" ? 0 : fence(points.map(({ x }) => x)), y: fence(points.map(({ y }) => y)) };
   for (const point of points) point.outside = point.x < lowest.x || point.y < lowest.y;
@@ -147,7 +157,7 @@ function scatter(table, width, type) {
   const factor = type === "log" && { tickFormat: (cost) => `${+cost.toPrecision(3)}×` };
   return Plot.plot({
     width, height: Math.round(Math.max(320, Math.min(560, 0.62 * width))),
-    marginLeft: 50, marginBottom: 46, marginTop: 14, marginRight: 18, inset: 10,
+    marginLeft: 50, marginBottom: 50, marginTop: 14, marginRight: 18, inset: 10,
     x: { type, domain: domain("x"), nice: type !== "log", clamp: true },
     y: { domain: domain("y"), nice: true, clamp: true },
     r: { type: "identity" },
@@ -161,8 +171,8 @@ function scatter(table, width, type) {
       Plot.ruleX(points, { x: "x", y1: "y1", y2: "y2", stroke: colour, strokeOpacity: 0.3 }),
       Plot.line(corners, { x: "x", y: "y", stroke: ACCENT, strokeWidth: 1.5, strokeDasharray: "5 4" }),
       Plot.dot(points, {
-        x: "x", y: "y", r: ({ outside }) => (outside ? 7 : 4.5), fill: colour, stroke: GROUND, symbol: ({ outside }) => (outside ? "triangle2" : "circle"),
-        className: "point",
+        x: "x", y: "y", fill: colour, stroke: GROUND, className: "point",
+        r: ({ outside }) => (outside ? 7 : 4.5), symbol: ({ outside }) => (outside ? "triangle2" : "circle"),
       }),
       Plot.text(points, {
         x: "x", y: "y", text: ({ name, outside }) => (outside ? `${name} (off the scale)` : name), textAnchor: "start",
@@ -173,7 +183,7 @@ function scatter(table, width, type) {
   });
 }
 
-/** Where a value is so far below all others that it would press them together: Tukey's outer fence, at least 15 points. */
+/** Below it a value would press all others together: Tukey's outer fence, but at least 15 points. */
 function fence(values) {
   const [low, high] = [d3.quantile(values, 0.25), d3.quantile(values, 0.75)];
   return low - 3 * Math.max(high - low, 5);

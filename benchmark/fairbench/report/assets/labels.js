@@ -34,8 +34,10 @@ function placed(indices, scales, values, dimensions, context, next) {
     const [u, v] = nearest(box, X[i], Y[i]);
     if (Math.hypot(u - X[i], v - Y[i]) < NEAR) continue;
     const line = context.document.createElementNS("http://www.w3.org/2000/svg", "path");
-    line.setAttribute("class", "leader");
     line.setAttribute("d", `M${X[i]} ${Y[i]}L${u} ${v}`);
+    line.setAttribute("fill", "none");
+    line.setAttribute("stroke", "var(--quiet)");
+    line.setAttribute("stroke-width", 0.75);
     group.prepend(line);
   }
   return group;

@@ -21,7 +21,12 @@ function picture(figure) {
   const label = figure.querySelector("b")?.textContent ?? figure.getAttribute("aria-label");
   const place = document.createElement("div");
   place.className = "drawing";
-  details.before(place);
+  const save = document.createElement("button");
+  save.type = "button";
+  save.className = "plain save";
+  save.textContent = "Save as SVG";
+  save.addEventListener("click", () => download(place.firstElementChild, label));
+  details.before(place, save);
   let drawn = 0;
 
   function draw() {
@@ -39,6 +44,21 @@ function picture(figure) {
   details.open = false;
   draw();
   new ResizeObserver(draw).observe(place);
+}
+
+/** For slides and papers: with the colours and the font of the page as they are now, since a file has no variables. */
+function download(svg, label) {
+  const copy = svg.cloneNode(true);
+  const { color, fontFamily } = getComputedStyle(svg);
+  const { backgroundColor } = getComputedStyle(svg.parentElement);
+  Object.assign(copy.style, { color, fontFamily, backgroundColor, fontSize: `${FONT_SIZE}px` });
+  const page = getComputedStyle(document.documentElement);
+  const source = new XMLSerializer().serializeToString(copy);
+  const text = source.replace(/var\((--[a-z]+)\)/g, (variable, name) => page.getPropertyValue(name).trim() || variable);
+  const link = document.createElement("a");
+  link.href = `data:image/svg+xml,${encodeURIComponent(text)}`;
+  link.download = `${label.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.svg`;
+  link.click();
 }
 
 document.querySelectorAll("figure[data-drawing]").forEach(picture);
