@@ -31,6 +31,7 @@ def findings(page: Page) -> list[str]:
 def test_nothing_serious(page: Page, scheme: str, width: int) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.set_viewport_size({"width": width, "height": 800})
+    assert page.locator("figure[data-drawing] svg").count() == 3
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
     assert not findings(page)
 

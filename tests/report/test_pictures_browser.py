@@ -266,6 +266,7 @@ def test_axe_finds_nothing_serious_on_a_method(shown: Page, scheme: str, width: 
     shown.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     shown.set_viewport_size({"width": width, "height": 800})
     open_method(shown)
+    assert shown.locator("figure[data-drawing] svg").count() == 4
     shown.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
     violations = shown.evaluate(f"() => {{ {AXE}; return axe.run({{ preload: false }}) }}")["violations"]
     serious = [one for one in violations if one["impact"] in {"serious", "critical"}]
@@ -320,3 +321,22 @@ def test_one_row_whose_seeds_are_alike_is_drawn(
         assert picture(page, drawing).locator("svg text", has_text="ONLY").count() == 1
     page.close()
     assert not errors
+
+
+@pytest.mark.parametrize("rows", ["none", "incomplete", "external"])
+def test_a_page_without_a_ranking_is_quiet(
+    browser: Browser, results: Path, write_run: Callable[..., Path], tmp_path: Path, rows: str
+) -> None:
+    if rows == "incomplete":
+        write_run("a")
+    if rows == "external":
+        write_run("external-a", role="external")
+    page = browser.new_page()
+    heard: list[str] = []
+    page.on("console", lambda message: heard.append(message.text))
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.goto(write_site(build_boards(results), tmp_path / "site")[0].as_uri())
+    assert page.locator("table.ranking").count() == page.locator("figure[data-drawing]").count() == 0
+    assert page.locator("h2").count() > 1
+    page.close()
+    assert not heard
