@@ -52,8 +52,11 @@ def test_the_wheel_holds_what_runs_need(packaged: set[str], name: str) -> None:
 
 def test_the_wheel_holds_the_assets_of_the_report(packaged: set[str]) -> None:
     suffixes = {PurePosixPath(name).suffix for name in packaged if name.startswith("fairbench/report/")}
-    assert {".css", ".js"} <= suffixes
-    assert suffixes & {".html", ".j2", ".jinja"}
+    assert {".css", ".js", ".j2"} <= suffixes
+    vendored = {PurePosixPath(name) for name in packaged if name.startswith("fairbench/report/assets/vendor/")}
+    libraries = {path.name.split(".", 1)[0] for path in vendored if path.suffix == ".js"}
+    assert len(libraries) == 3
+    assert libraries == {path.stem for path in vendored if path.suffix == ".LICENSE"}
 
 
 def test_the_wheel_holds_the_templates_of_a_new_method(packaged: set[str]) -> None:

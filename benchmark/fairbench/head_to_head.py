@@ -26,6 +26,7 @@ from fairbench.statistics import (
     Paired,
     Standings,
     Verdicts,
+    distinct_keys,
     holm_pairs,
     images_needed,
     paired,
@@ -91,7 +92,7 @@ class HeadToHead:
         first: one of them.
         second: the other.
         rows: among whom Holm corrects and places are given: all ranked rows, or these two if one of them is not.
-        standings: of those rows, by key.
+        standings: of those rows, by key; a key that is another one on so few classes is left out.
         alone: of these two, by key, for those who wanted to know of no other pair beforehand.
         contests: on all images first.
     """
@@ -124,13 +125,15 @@ def head_to_head(board: Board, first: Row, second: Row) -> HeadToHead:
     everybody = first in board.ranked and second in board.ranked
     rows = board.ranked if everybody else (first, second)
     judged = verdicts(rows, board.attack)
-    alone = standings(verdicts((first, second), board.attack), seed=board.bootstrap_seed, draws=board.draws)
+    pair_alone = standings(verdicts((first, second), board.attack), seed=board.bootstrap_seed, draws=board.draws)
+    keys = distinct_keys(sum(count > 0 for count in board.counts))
+    alone = {key: pair_alone[key] for key in keys}
     pair = rows.index(first), rows.index(second)
     return HeadToHead(
         first=first,
         second=second,
         rows=rows,
-        standings=board.standings if everybody else alone,
+        standings={key: board.standings[key] for key in keys} if everybody else alone,
         alone=alone,
         contests=tuple(
             _contest(judged, images, pair, name=name, picked=picked)

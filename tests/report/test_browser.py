@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Locator, Page, expect
 
 pytestmark = [
     pytest.mark.browser,
@@ -15,24 +15,25 @@ def header(page: Page, column: str) -> Locator:
     return page.locator(f"table.ranking thead [data-column={column}]")
 
 
-def order(page: Page) -> list[str]:
-    return page.locator("table.ranking tbody tr:visible .name").all_text_contents()
+def shows(page: Page, names: list[str]) -> None:
+    """Waits for these rows: a table is sorted after the click has been answered."""
+    expect(page.locator("table.ranking tbody tr:visible .name")).to_have_text(names)
 
 
 def test_the_default_order_is_by_worst_class(page: Page) -> None:
-    assert order(page) == ["BRAVO", "CHARLIE", "ALPHA"]
-    assert header(page, "rank").get_attribute("aria-sort") == "ascending"
+    shows(page, ["BRAVO", "CHARLIE", "ALPHA"])
+    expect(header(page, "rank")).to_have_attribute("aria-sort", "ascending")
 
 
 def test_a_click_sorts_and_a_second_one_turns(page: Page) -> None:
     average = header(page, "average")
     average.get_by_role("button").click()
-    assert order(page) == ["CHARLIE", "ALPHA", "BRAVO"]
-    assert average.get_attribute("aria-sort") == "descending"
+    shows(page, ["CHARLIE", "ALPHA", "BRAVO"])
+    expect(average).to_have_attribute("aria-sort", "descending")
     assert page.locator("[aria-sort]").count() == 1
     average.get_by_role("button").click()
-    assert order(page) == ["BRAVO", "ALPHA", "CHARLIE"]
-    assert average.get_attribute("aria-sort") == "ascending"
+    shows(page, ["BRAVO", "ALPHA", "CHARLIE"])
+    expect(average).to_have_attribute("aria-sort", "ascending")
 
 
 @pytest.mark.parametrize("key", ["Enter", "Space"])
@@ -41,19 +42,56 @@ def test_the_keyboard_sorts(page: Page, key: str) -> None:
     header(page, "rank").get_by_role("button").focus()
     page.keyboard.press("Tab")
     page.keyboard.press(key)
-    assert order(page) == ["ALPHA", "BRAVO", "CHARLIE"]
+    shows(page, ["ALPHA", "BRAVO", "CHARLIE"])
     header(page, "cost").get_by_role("button").focus()
     page.keyboard.press(key)
-    assert order(page) == ["CHARLIE", "ALPHA", "BRAVO"]
-    assert header(page, "cost").get_attribute("aria-sort") == "ascending"
+    shows(page, ["CHARLIE", "ALPHA", "BRAVO"])
+    expect(header(page, "cost")).to_have_attribute("aria-sort", "ascending")
 
 
-def test_every_column_sorts(page: Page) -> None:
-    buttons = page.locator("table.ranking thead button")
-    assert buttons.count() == page.locator("table.ranking tbody tr").first.locator("> *").count() == 12
-    for number in range(buttons.count()):
-        buttons.nth(number).click()
-        assert sorted(order(page)) == ["ALPHA", "BRAVO", "CHARLIE"]
+@pytest.mark.parametrize("key", ["", "Enter", "Space"])
+def test_every_column_sorts_in_both_directions(page: Page, key: str) -> None:
+    """By the mouse or by a key, and always by the values that stand in its cells."""
+    headers = page.locator("table.ranking thead th")
+    assert headers.count() == page.locator("table.ranking tbody tr").first.locator("> *").count() == 12
+    header(page, "method").click()
+    for column in range(headers.count()):
+        heading = headers.nth(column)
+        first = heading.get_attribute("data-first") or "nothing"
+        second = {"ascending": "descending", "descending": "ascending"}[first]
+        for direction in (first, second):
+            if key:
+                heading.get_by_role("button").press(key)
+            else:
+                heading.click()
+            expect(heading).to_have_attribute("aria-sort", direction)
+            cells = page.locator(f"table.ranking tbody tr > :nth-child({column + 1})")
+            values = [cell.get_attribute("data-order") or "nothing" for cell in cells.all()]
+            numbers = [float(value) for value in values] if column != 1 else values
+            assert numbers == sorted(numbers, reverse=direction == "descending")
+    assert page.locator("[aria-sort]").count() == 1
+
+
+def test_no_data_stands_last_in_both_directions(page: Page) -> None:
+    for sign in (1, -1):
+        found = page.evaluate(f"['nan', '0.5', 'nan', '10', '2'].sort((a, b) => compared(a, b, {sign}))")
+        assert found == ["0.5", "2", "10", "nan", "nan"] if sign > 0 else ["10", "2", "0.5", "nan", "nan"]
+
+
+def test_back_and_forward_return_to_the_view(page: Page, address: str) -> None:
+    header(page, "average").click()
+    page.get_by_role("searchbox").fill("a author")
+    page.get_by_role("combobox", name="Family").select_option("fairness")
+    shows(page, ["ALPHA", "BRAVO"])
+    page.locator("table.ranking .name", has_text="BRAVO").click()
+    page.wait_for_url("**/methods/*/bravo.html")
+    page.go_back()
+    page.wait_for_url(f"{address}#*")
+    shows(page, ["ALPHA", "BRAVO"])
+    assert page.get_by_role("searchbox").input_value() == "a author"
+    expect(header(page, "average")).to_have_attribute("aria-sort", "descending")
+    page.go_forward()
+    page.wait_for_url("**/methods/*/bravo.html")
 
 
 def test_the_heat_map_switches(page: Page) -> None:
@@ -73,7 +111,7 @@ def test_a_name_leads_to_the_page_of_the_method_and_back(page: Page, address: st
     assert page.get_by_role("heading", level=1).inner_text() == "BRAVO"
     page.get_by_role("link", name="Back to the board").click()
     page.wait_for_url(f"{address}#*")
-    assert order(page) == ["BRAVO", "CHARLIE", "ALPHA"]
+    shows(page, ["BRAVO", "CHARLIE", "ALPHA"])
 
 
 def test_flags_are_folded_and_open(page: Page) -> None:
@@ -113,7 +151,7 @@ def test_both_colour_schemes_are_readable(page: Page, scheme: str) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     paper = page.locator("body").evaluate(BRIGHTNESS, "backgroundColor")
     assert paper < 0.05 if scheme == "dark" else paper > 0.8
-    cells = page.locator(".heat .cell")
+    cells = page.locator(".heat td[style]")
     assert cells.count() == 3 * 5 * 10
     for number in range(0, cells.count(), 5):
         text = cells.nth(number).evaluate(BRIGHTNESS, "color")
@@ -133,7 +171,7 @@ def test_the_page_is_complete_without_script(browser: Browser, address: str) -> 
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(address)
-    assert order(page) == ["BRAVO", "CHARLIE", "ALPHA"]
+    shows(page, ["BRAVO", "CHARLIE", "ALPHA"])
     page.locator(".switch").get_by_text("PGD-20").click()
     assert "60.0" in page.locator(".heat table:visible").inner_text()
     context.close()

@@ -6,14 +6,13 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from fairbench.board import Board
 from fairbench.literature import Published, Reported
 from fairbench.ranking import build_boards
 from fairbench.report.addresses import method_address
-from fairbench.report.class_bars import class_bars
+from fairbench.report.class_bars import class_lines
 from fairbench.report.curves import curves
 from fairbench.report.facts import costs, origin
 from fairbench.report.matrix import matrix
@@ -62,7 +61,7 @@ class Words(HTMLParser):
         self.found.append(" ")
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self._open:
+        if "script" not in self._open:
             self.found.append(data)
 
 
@@ -119,8 +118,9 @@ def test_a_page_says_everything_of_a_row(results: Path, write_run: WriteRun) -> 
         "beta 3.0 changed",
         "warmup 7 default",
         "These results were written without an explanation of them.",
-        "0 5 of 10 50.0, 23.7–76.3 90.0",
+        "0 10 50.0 23.7–76.3 90.0",
         "Training, × PGD-10 AT 1.00×",
+        "All seeds Training, × PGD-10 AT 1.00×",
         "Seconds: training 12.5",
         "Peak memory, MiB 5",
         "Version: torch 2.15.0",
@@ -179,18 +179,16 @@ def test_an_explanation_that_is_none_stops_nothing(
 
 def test_bars_are_the_counts_with_their_wilson_intervals(results: Path, write_run: WriteRun) -> None:
     write_row(write_run, "a", counts=(10, 0, 10), clean=(9, 0, 8), pgd20=(6, 0, 4), autoattack=(5, 0, 0))
-    found = class_bars(row_of(results), "autoattack", class_names=["x", "y", "z"])
-    first, absent, last = found.lines
-    assert [bar.seed for bar in first.bars] == [0, 1, 2] == list(found.seeds)
-    assert not absent.bars
+    first, absent, last = class_lines(row_of(results), "autoattack", class_names=["x", "y", "z"])
+    assert [(line.name, line.count, len(line.bars)) for line in (first, absent, last)] == [
+        ("x", 10, 3),
+        ("y", 0, 0),
+        ("z", 10, 3),
+    ]
     bar = first.bars[0]
-    assert (bar.correct, bar.count, bar.clean) == (5, 10, 0.9)
+    assert (bar.value, bar.clean) == (0.5, 0.9)
     assert bar.interval == pytest.approx((0.2366, 0.7634), abs=1e-4)
-    assert bar.low < bar.end < bar.high < bar.clean_end
-    assert last.bars[0].low == last.bars[0].end
-    heights = [bar.y for line in found.lines for bar in line.bars]
-    assert heights == sorted(set(heights))
-    assert heights[-1] < found.height
+    assert last.bars[0].value == last.bars[0].interval.low == 0
     assert "no test images" in only_page(results).text
 
 
@@ -217,22 +215,38 @@ def test_a_matrix_of_many_classes_is_a_list(results: Path, write_run: WriteRun) 
     page = only_page(results)
     assert "Most frequent errors" in page.text
     assert "0 1 3 50.0" in page.text
+    assert "clean Absorbed Steps survived 0 2 50 9–91 100 50 9–91 100 50 9–91 100 3.3 20.0" in page.text
 
 
 def test_curves_follow_the_history(results: Path, write_run: WriteRun) -> None:
     write_run("a", history=HISTORY, selected_epoch=3)
     found = curves(row_of(results).runs[0], class_names=["x", "y", "z"])
     assert found is not None
-    assert [epoch.number for epoch in found.epochs] == [1, 2, 3, 4, 5]
-    assert found.epochs[-1].average == pytest.approx(0.2)
-    assert (found.epochs[-1].worst, found.epochs[-1].worst_name) == (0.0, "z")
-    assert [name for name, _ in found.classes] == ["x", "y", "z"]
-    assert [name for name, _ in found.ends] == ["z", "x"]
-    assert found.selected == found.across.at(4)
-    assert found.worst == found.classes[2][1], "the worst class is class z in every epoch"
-    steps = np.array(re.findall(r"-?\d+", found.classes[0][1]), dtype=int).reshape(-1, 2)
-    ends = steps.cumsum(axis=0)
-    assert ends[-1].tolist() == [round(found.across.at(5)), round(found.along.at(0.4))]
+    assert (found.first, found.selected, found.spans) == (1, 4, ("1–5",))
+    assert [(one.kind, one.name, *one.cells) for one in found.series] == [
+        ("average", "average", "0.0 5.0 10.0 15.0 20.0"),
+        ("worst", "worst class", "0.0 0.0 0.0 0.0 0.0"),
+        ("class", "x", "0 10 20 30 40"),
+        ("class", "y", "0 5 10 15 20"),
+        ("class", "z", "0 0 0 0 0"),
+    ]
+
+
+def test_ten_epochs_share_a_cell(results: Path, write_run: WriteRun) -> None:
+    write_run("a", history=[{}, *([{"validation_robust": [0.1, 0.2, 0.3]}] * 12)], selected_epoch=0)
+    found = curves(row_of(results).runs[0], class_names=["x", "y", "z"])
+    assert found is not None
+    assert (found.first, found.selected, found.spans) == (2, None, ("2–11", "12–13"))
+    assert [len(cell.split()) for cell in found.series[0].cells] == [10, 2]
+
+
+def test_many_classes_have_no_curve_each(results: Path, write_run: WriteRun) -> None:
+    many = [2] * 30
+    history = [{"validation_robust": [0.5] * 30}] * 3
+    write_run("a", counts=many, clean=many, pgd20=many, autoattack=many, history=history)
+    found = curves(row_of(results).runs[0], class_names=[str(k) for k in range(30)])
+    assert found is not None
+    assert [one.kind for one in found.series] == ["average", "worst"]
 
 
 @pytest.mark.parametrize(
@@ -257,12 +271,14 @@ def test_a_history_without_accuracies_has_no_curves(
     assert "Training" not in only_page(results).text.replace("Training, ×", "")
 
 
-def test_a_class_that_is_missing_in_an_epoch_has_no_curve(results: Path, write_run: WriteRun) -> None:
-    write_run("a", history=[*HISTORY, {"validation_robust": [0.5, None, 0.1]}])
+def test_what_is_missing_in_an_epoch_is_a_gap(results: Path, write_run: WriteRun) -> None:
+    write_run("a", history=[*HISTORY, {}, {"validation_robust": [0.5, None, 0.1]}])
     found = curves(row_of(results).runs[0], class_names=["x", "y", "z"])
     assert found is not None
-    assert [name for name, _ in found.classes] == ["x", "z"]
-    assert len(found.epochs) == 6
+    average, worst, _, second, _ = (one.cells[0].split() for one in found.series)
+    assert average[4:] == ["20.0", "–", "30.0"]
+    assert worst[4:] == ["0.0", "–", "10.0"]
+    assert second[4:] == ["20", "–", "–"]
 
 
 def test_facts_that_nobody_knows_are_left_out(results: Path, write_run: WriteRun) -> None:
@@ -315,7 +331,7 @@ def test_every_row_has_a_page_and_a_link_to_it(results: Path, write_run: WriteRu
     for name, page in pages.items():
         anchor = name.split("/")[1]
         assert f'href="../../index.html#{anchor}"'.encode() in page
-        assert b"<script" not in page
+        assert page.count(b"<script") == page.count(b'<script defer src="../../assets/')
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -354,7 +370,8 @@ def test_nothing_in_results_can_write_into_a_page(results: Path, write_run: Writ
     ((_, page),) = method_pages(build_boards(results), [hostile]).items()
     found = Words(page)
     assert " ".join(text.split()) in found.text
-    assert not {"script", "img"} & set(found.tags)
+    assert "img" not in found.tags
+    assert page.count(b"<script") == found.tags.count("script") == page.count(b'<script defer src="../../assets/')
     assert b"javascript:" not in page
 
 
@@ -390,4 +407,4 @@ def test_a_page_of_ten_classes_is_small(results: Path, write_run: WriteRun) -> N
     ten = [20] * 10
     write_row(write_run, "a", counts=ten, clean=ten, pgd20=ten, autoattack=[9] * 10, history=history)
     ((_, page),) = method_pages(build_boards(results), ()).items()
-    assert len(page) < 90_000
+    assert len(page) < 45_000

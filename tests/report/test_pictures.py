@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fairbench.board import Board
+from fairbench.metrics import Interval
 from fairbench.ranking import build_boards
 from fairbench.report.heat_map import heat_views, points
-from fairbench.report.intervals import rank_bars
-from fairbench.report.pictures import pictures, short_names
+from fairbench.report.pictures import Point, pareto_front, picture_names, scatters
 
 WriteRun = Callable[..., Path]
 
@@ -34,63 +35,70 @@ def three(results: Path, write_run: WriteRun) -> Board:
 
 
 def test_points_are_the_means_with_their_intervals(three: Board) -> None:
-    average, cost = pictures(three).scatters
-    assert [mark.point.name for mark in average.drawing.marks] == ["FAIR", "PGD-AT", "POOR"]
-    assert [mark.point.x for mark in average.drawing.marks] == pytest.approx([0.5, 0.5, 0.3])
-    assert [mark.point.y for mark in average.drawing.marks] == pytest.approx([0.5, 0.3, 0.2])
-    assert [mark.front for mark in average.drawing.marks] == [True, False, False]
-    assert [mark.point.x for mark in cost.drawing.marks] == [2.0, 1.0, 4.0]
-    assert [mark.front for mark in cost.drawing.marks] == [True, True, False]
-    for mark, row in zip(average.drawing.marks, three.ranked, strict=True):
-        assert mark.point.along == pytest.approx(row.envelope(three.attack))
-        assert mark.point.across.low <= mark.point.x <= mark.point.across.high
+    average, cost = scatters(three)
+    assert [point.name for point in average.points] == ["FAIR", "PGD-AT", "POOR"]
+    assert [point.x for point in average.points] == pytest.approx([0.5, 0.5, 0.3])
+    assert [point.y for point in average.points] == pytest.approx([0.5, 0.3, 0.2])
+    assert average.front == {0}
+    assert [point.x for point in cost.points] == [2.0, 1.0, 4.0]
+    assert cost.front == {0, 1}
+    for point, row in zip(average.points, three.ranked, strict=True):
+        assert point.along == pytest.approx(row.envelope(three.attack))
+        assert point.across.low <= point.x <= point.across.high
 
 
 @pytest.mark.parametrize("cost", [0.0, 1e300, -1.0])
 def test_a_cost_that_nobody_can_believe_is_not_drawn(results: Path, write_run: WriteRun, cost: float) -> None:
     write_row(write_run, "a", cost=1.5)
     write_row(write_run, "b", cost=cost)
-    average, drawn = pictures(board_of(results)).scatters
-    assert len(average.drawing.marks) == 2
-    assert [mark.point.name for mark in drawn.drawing.marks] == ["A"]
+    average, drawn = scatters(board_of(results))
+    assert len(average.points) == 2
+    assert [point.name for point in drawn.points] == ["A"]
 
 
 def test_without_ranked_rows_there_is_no_picture(results: Path, write_run: WriteRun) -> None:
     write_run("a")
-    found = pictures(board_of(results))
-    assert not found.scatters
-    assert found.ranks is None
+    assert not scatters(board_of(results))
 
 
-def test_rows_of_one_title_are_told_apart_by_label(results: Path, write_run: WriteRun) -> None:
+def test_rows_of_one_method_are_told_apart_by_what_was_changed(results: Path, write_run: WriteRun) -> None:
+    card = {"title": "TRADES", "year": 2020}
+    write_row(write_run, "trades", card=card)
+    write_row(write_run, "trades-1c0f62e9", card=card, parameters={"beta": 3.0}, changed={"beta": 3.0})
+    changed = {"beta": 1.5, "schedule": "linear"}
+    write_row(write_run, "trades-5e1a77d0", card=card, parameters=changed, changed=changed)
+    names = picture_names(board_of(results)).values()
+    assert set(names) == {"TRADES", "TRADES beta=3", "TRADES beta=1.5 schedule=linear"}
+
+
+def test_rows_that_would_be_called_the_same_keep_their_labels(results: Path, write_run: WriteRun) -> None:
     card = {"title": "Same", "year": 2020}
     write_row(write_run, "one", card=card, parameters={"beta": 1.0})
     write_row(write_run, "two", card=card, parameters={"beta": 2.0})
-    assert set(short_names(board_of(results)).values()) == {"one", "two"}
+    assert set(picture_names(board_of(results)).values()) == {"one", "two"}
 
 
-def test_rank_intervals_are_those_of_the_board(three: Board) -> None:
-    ranks = pictures(three).ranks
-    assert ranks is not None
-    assert ranks.keys == ("worst class", "average")
-    found = [[(bar.first, bar.last) for bar in line.bars] for line in ranks.lines]
-    expected = [three.standings[key].ranks.tolist() for key in ("worst", "average")]
-    assert found == [[tuple(worst), tuple(average)] for worst, average in zip(*expected, strict=True)]
+def point(x: float, y: float) -> Point:
+    return Point(name="m", x=x, y=y, across=Interval(x, x), along=Interval(y, y))
 
 
-def test_rank_bars_cover_their_places_and_no_more() -> None:
-    ranks = np.array([[1, 1], [2, 3], [2, 3]], dtype=np.int64)
-    picture = rank_bars(["a", "b", "c"], {"worst": ranks})
-    places = {text: x for x, text in picture.ticks}
-    first, second, third = (line.bars[0] for line in picture.lines)
-    assert first.left < places["1"] < first.right < second.left < places["2"] < places["3"] < second.right
-    assert (second.left, second.right) == (third.left, third.right)
-    assert second.y < third.y
+def test_the_front_is_what_nobody_beats() -> None:
+    points = [point(0.5, 0.3), point(0.6, 0.2), point(0.4, 0.3), point(0.55, 0.25), point(0.5, 0.1)]
+    assert pareto_front(points) == {0, 1, 3}
+    assert pareto_front(points, cheap=True) == {2}
 
 
-def test_many_rows_have_few_ticks() -> None:
-    ranks = np.ones((60, 2), dtype=np.int64)
-    assert len(rank_bars([str(k) for k in range(60)], {"worst": ranks}).ticks) <= 13
+def test_equal_points_are_on_the_front_together() -> None:
+    assert pareto_front([point(0.5, 0.3), point(0.5, 0.3)]) == {0, 1}
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
+def test_every_other_point_is_beaten_from_the_front(values: list[tuple[int, int]]) -> None:
+    front = pareto_front([point(x, y) for x, y in values])
+    assert front
+    for k, (x, y) in enumerate(values):
+        beaten = any(values[j][0] >= x and values[j][1] >= y and values[j] != (x, y) for j in front)
+        assert beaten == (k not in front)
 
 
 def test_the_heat_map_says_who_paid(three: Board) -> None:

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from fairbench import metrics
 from fairbench.metrics import Vector
 from fairbench.statistics import KEYS
-from fairbench.statistics.keys import deviation, share_size
+from fairbench.statistics.keys import deviation, distinct_keys, share_size
 
 SINGLE: dict[str, Callable[[Vector], float]] = {
     "worst": metrics.worst,
@@ -56,3 +56,21 @@ def test_minima_are_averaged_over_seeds_and_not_taken_of_the_average(reference: 
 
 def test_shares_are_counted_in_integers() -> None:
     assert share_size(100, percent=7) == 7
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (1, ["worst", "average+worst"]),
+        (3, ["worst", "average", "average+worst"]),
+        (6, ["worst", "worst-20", "average", "average+worst"]),
+        (10, ["worst", "worst-20", "worst-30", "average", "average+worst"]),
+        (100, list(KEYS)),
+    ],
+)
+def test_a_key_that_is_another_one_on_few_classes_is_left_out(classes: int, expected: list[str]) -> None:
+    keys = distinct_keys(classes)
+    assert keys == expected
+    accuracies = np.sort(np.random.default_rng(0).random((5, classes)))
+    values = [KEYS[key](accuracies) for key in keys]
+    assert len({value.tobytes() for value in values}) == len(keys), "what is left differs"

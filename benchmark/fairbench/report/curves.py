@@ -13,26 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from fairbench.metrics import Vector, average, worst, worst_class
-from fairbench.report.axis import Axis, linear_axis
-from fairbench.report.labels import shortened
+from fairbench.metrics import Vector, average, worst
+from fairbench.report.phrases import MANY_CLASSES, percent, whole_percent
 from fairbench.row import Run
 
-LEFT, RIGHT, TOP, BOTTOM = 40.0, 600.0, 12.0, 190.0
-"""Of the plane, in the unit of the picture; class names stand to the right of it."""
-
-MOST_CLASSES = 20
-"""With more of them, a picture shows the average and the worst class alone."""
+TOGETHER = 10
+"""Epochs that share a cell: one for each would be the larger part of the site."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Epoch:
-    """What one epoch reached, averaged and at the worst class."""
+class Series:
+    """A curve: what it is, `average`, `worst` or `class`; its name; percent by epoch, several epochs in a cell."""
 
-    number: int
-    average: float
-    worst: float
-    worst_name: str
+    kind: str
+    name: str
+    cells: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,79 +35,53 @@ class Curves:
     """A picture of one seed.
 
     Attributes:
-        classes: name and path of every class; none if there are too many.
-        average: path.
-        worst: path of the worst class of each epoch.
-        ends: name and height of the texts to the right: the lowest and the highest class of the last epoch.
-        selected: position of the selected epoch; None if it is not in the picture.
-        across: epochs.
-        along: accuracies.
-        epochs: the numbers.
+        first: epoch of the first value, from 1.
+        selected: epoch of the checkpoint; None if it is not in the picture.
+        spans: epochs of every cell, such as `1–10`.
+        series: average, worst class of each epoch, then every class unless there are too many.
     """
 
-    classes: tuple[tuple[str, str], ...]
-    average: str
-    worst: str
-    ends: tuple[tuple[str, float], ...]
-    selected: float | None
-    across: Axis
-    along: Axis
-    epochs: tuple[Epoch, ...]
+    first: int
+    selected: int | None
+    spans: tuple[str, ...]
+    series: tuple[Series, ...]
 
 
 def curves(run: Run, *, class_names: Sequence[str]) -> Curves | None:
     """Arrange the history of a run."""
-    history = [
-        (k, values)
-        for k, entry in enumerate(run.provenance.history)
-        if (values := _accuracies(entry.get("validation_robust"), classes=len(class_names))) is not None
-    ]
-    if len(history) < 2:
+    found = [_accuracies(entry.get("validation_robust"), classes=len(class_names)) for entry in run.provenance.history]
+    numbers = [epoch for epoch, values in enumerate(found, start=1) if values is not None]
+    if len(numbers) < 2:
         return None
-    numbers, table = [k for k, _ in history], np.stack([values for _, values in history])
-    across = linear_axis([numbers[0] + 1, numbers[-1] + 1], start=LEFT, end=RIGHT, show=lambda epoch: f"{epoch:g}")
-    along = linear_axis([0.0, 1.0], start=BOTTOM, end=TOP, show=lambda share: f"{round(100 * share)}")
-
-    def path(values: Vector) -> str:
-        return _path([(across.at(k + 1), along.at(value)) for k, value in zip(numbers, values, strict=True)])
-
-    known = [k for k in range(len(class_names)) if np.isfinite(table[:, k]).all()]
-    drawn = known if len(known) <= MOST_CLASSES else []
-    last = table[-1]
-    ends = []
-    if drawn:
-        low, high = min(drawn, key=lambda k: last[k]), max(drawn, key=lambda k: last[k])
-        heights = along.at(last[low]), min(along.at(last[high]), along.at(last[low]) - 13)
-        ends = [(shortened(class_names[k]), y + 4) for k, y in zip((low, high), heights, strict=True)]
-    selected = run.provenance.selected_epoch
-    return Curves(
-        classes=tuple((class_names[k], path(table[:, k])) for k in drawn),
-        average=path(np.array([average(values) for values in table])),
-        worst=path(np.array([worst(values) for values in table])),
-        ends=tuple(ends),
-        selected=across.at(selected + 1) if numbers[0] <= selected <= numbers[-1] else None,
-        across=across,
-        along=along,
-        epochs=tuple(
-            Epoch(
-                number=number + 1,
-                average=average(values),
-                worst=worst(values),
-                worst_name=class_names[worst_class(values)],
-            )
-            for number, values in history
+    first, last = numbers[0], numbers[-1]
+    missing = np.full(len(class_names), math.nan)
+    table = np.stack([missing if values is None else values for values in found[first - 1 : last]])
+    known = np.isfinite(table).any(axis=1)
+    series = [
+        _series(
+            "average", "average", [average(line) if ok else math.nan for line, ok in zip(table, known, strict=True)]
         ),
+        _series(
+            "worst", "worst class", [worst(line) if ok else math.nan for line, ok in zip(table, known, strict=True)]
+        ),
+    ]
+    if len(class_names) <= MANY_CLASSES:
+        series += [_series("class", name, table[:, k].tolist()) for k, name in enumerate(class_names)]
+    selected = run.provenance.selected_epoch + 1
+    starts = range(first, last + 1, TOGETHER)
+    return Curves(
+        first=first,
+        selected=selected if first <= selected <= last else None,
+        spans=tuple(f"{start}–{min(start + TOGETHER - 1, last)}" for start in starts),
+        series=tuple(series),
     )
 
 
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    """Whole units relative to the point before: a page has many curves of many epochs. What is NaN is left out."""
-    (x, y), *rest = ((round(x), round(y)) for x, y in points if math.isfinite(y))
-    text = f"M{x} {y}l"
-    for u, v in rest:
-        text += f"{u - x} {v - y} "
-        x, y = u, v
-    return text.rstrip(" l")
+def _series(kind: str, name: str, values: Sequence[float]) -> Series:
+    """Classes are drawn thinly: a whole percent is finer than their lines."""
+    texts = [whole_percent(value) if kind == "class" else percent(value) for value in values]
+    cells = (" ".join(texts[start : start + TOGETHER]) for start in range(0, len(texts), TOGETHER))
+    return Series(kind=kind, name=name, cells=tuple(cells))
 
 
 def _accuracies(values: Any, *, classes: int) -> Vector | None:

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -59,7 +60,7 @@ def downloads(board: Board) -> dict[str, bytes]:
     }
     return {
         ".csv": _utf8(to_csv(board)),
-        ".json": _utf8(json.dumps(document, indent=1, allow_nan=False) + "\n"),
+        ".json": _utf8(_json(document)),
         ".tex": _utf8(to_latex(board)),
         ".bib": _utf8(to_bibtex(board)),
         ".parquet": _parquet(board),
@@ -72,6 +73,14 @@ def same_table(stored: bytes, implied: bytes) -> bool:
         return bool(pq.read_table(io.BytesIO(stored)).equals(pq.read_table(io.BytesIO(implied)), check_metadata=True))
     except (pa.ArrowException, OSError):
         return False
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    """A row on a line, for readers of differences; one number on a line would be most of the site."""
+    head = {name: value for name, value in document.items() if name != "rows"}
+    dumps = partial(json.dumps, allow_nan=False)
+    rows = ",\n".join(dumps(row, separators=(",", ":")) for row in document["rows"])
+    return f'{dumps(head, indent=1).removesuffix("}")[:-1]},\n "rows": [\n{rows}\n]}}\n'
 
 
 def _rows(board: Board) -> Iterator[tuple[str, int, Row]]:

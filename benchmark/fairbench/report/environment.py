@@ -1,13 +1,10 @@
 """What the templates of every page can call, and how they are filled: everything is escaped, nothing may be missing."""
 
-from importlib import resources
-
 import jinja2
 
 from fairbench import literature, metrics
 from fairbench.report import (
     addresses,
-    axis,
     downloads,
     flags,
     headings,
@@ -15,13 +12,9 @@ from fairbench.report import (
     phrases,
     pictures,
     ranking_table,
+    shared_files,
     verification,
 )
-
-
-def asset(name: str) -> str:
-    """The text of a file that ships with the report."""
-    return (resources.files("fairbench.report") / "assets" / name).read_text(encoding="utf-8")
 
 
 def environment() -> jinja2.Environment:
@@ -36,6 +29,8 @@ def environment() -> jinja2.Environment:
     )
     environment.globals |= {
         "EVIDENCE": literature.EVIDENCE,
+        "MANY_CLASSES": phrases.MANY_CLASSES,
+        "POLICY": shared_files.POLICY,
         "average": metrics.average,
         "worst": metrics.worst,
         "anchor": headings.anchor,
@@ -54,13 +49,14 @@ def environment() -> jinja2.Environment:
         "heat_views": heat_map.heat_views,
         "method_address": addresses.method_address,
         "needs_teacher": ranking_table.needs_teacher,
-        "pictures": pictures.pictures,
+        "picture_names": pictures.picture_names,
         "places": ranking_table.places,
         "precision_sentence": phrases.precision_sentence,
         "promotions": phrases.promotions,
         "protocol_sentence": phrases.protocol_sentence,
         "raised": phrases.raised,
         "row_name": phrases.row_name,
+        "scatters": pictures.scatters,
         "statistics_sentence": phrases.statistics_sentence,
         "tail_key": ranking_table.tail_key,
         "traits": ranking_table.traits,
@@ -72,11 +68,10 @@ def environment() -> jinja2.Environment:
         "listed": phrases.listed,
         "multiple": phrases.multiple,
         "percent": phrases.percent,
-        "place": axis.written,
         "plural": phrases.plural,
         "points": heat_map.points,
         "settings": phrases.settings,
         "sortable": phrases.sortable,
-        "whole": axis.whole,
+        "whole_percent": phrases.whole_percent,
     }
     return environment

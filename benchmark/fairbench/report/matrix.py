@@ -14,11 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairbench.metrics import Attack, Counts, Vector
+from fairbench.report.phrases import MANY_CLASSES
 from fairbench.row import Row
 from fairbench.statistics import error_shares, spectral_norm
-
-MOST_CLASSES = 20
-"""Of a matrix that is shown in full."""
 
 LARGEST = 20
 """Entries that are listed instead."""
@@ -84,4 +82,4 @@ def matrix(row: Row, attack: Attack, *, class_names: Sequence[str]) -> Matrix:
         Confused(name=class_names[k], into=class_names[j], count=count, share=float(shares[k, j]))
         for count, k, j in sorted(entries, key=lambda entry: (-entry[0], entry[1:]))[:LARGEST]
     )
-    return Matrix(lines=lines, full=len(class_names) <= MOST_CLASSES, largest=largest, spectral=spectral_norm(counts))
+    return Matrix(lines=lines, full=len(class_names) <= MANY_CLASSES, largest=largest, spectral=spectral_norm(counts))

@@ -2,21 +2,20 @@
 
     method_pages(boards, read_published(Path("results/published.csv")))     # {"methods/board-.../trades.html": b"..."}
 
-Like the page of the boards these are complete without a script, and ask nobody for anything. The method need not be
+Like the page of the boards these can be read without a script, and ask nobody for anything. The method need not be
 installed: its idea, and what its hyper-parameters mean, stand in the outcome files.
 """
 
 from collections.abc import Iterator, Sequence
 
 import jinja2
-from markupsafe import Markup
 
 from fairbench.board import Board, Boards
 from fairbench.literature import Published
 from fairbench.report.addresses import method_address
-from fairbench.report.class_bars import class_bars
+from fairbench.report.class_bars import class_lines
 from fairbench.report.curves import Curves, curves
-from fairbench.report.environment import asset, environment
+from fairbench.report.environment import environment
 from fairbench.report.facts import costs, origin
 from fairbench.report.headings import headings
 from fairbench.report.hyperparameters import hyperparameters
@@ -29,17 +28,14 @@ from fairbench.row import Row
 def method_pages(boards: Boards, literature: Sequence[Published]) -> dict[str, bytes]:
     """The pages by their path in the site, as UTF-8."""
     template = environment().get_template("method.html.j2")
-    style = Markup(asset("page.css") + asset("pictures.css"))  # noqa: S704  our own files
     return {
-        method_address(board, row): _page(template, board, row, heading=heading, literature=literature, style=style)
+        method_address(board, row): _page(template, board, row, heading=heading, literature=literature)
         for board, heading in zip(boards.boards, headings(boards.boards), strict=True)
         for row in board.rows
     }
 
 
-def _page(
-    template: jinja2.Template, board: Board, row: Row, *, heading: str, literature: Sequence[Published], style: Markup
-) -> bytes:
+def _page(template: jinja2.Template, board: Board, row: Row, *, heading: str, literature: Sequence[Published]) -> bytes:
     about = [published for published in literature if published.method == row.provenance.method]
     dataset = board.protocol["dataset"].get("name", "")
     rank = board.ranked.index(row) if row in board.ranked else None
@@ -47,9 +43,8 @@ def _page(
         board=board,
         row=row,
         heading=heading,
-        style=style,
         place=None if rank is None else {key: places(board, key)[rank] for key in ("worst", "average")},
-        bars=class_bars(row, board.attack, class_names=board.class_names) if row.finished else None,
+        bars=class_lines(row, board.attack, class_names=board.class_names) if row.finished else None,
         matrix=matrix(row, board.attack, class_names=board.class_names) if row.finished else None,
         curves=list(_curves(board, row)),
         hyperparameters=hyperparameters(row),

@@ -1,31 +1,28 @@
-"""Boards as a static site that needs no network, no server and no script.
+"""Boards as a static site that needs no network and no server, and can be read without a script.
 
     write_site(build_boards(Path("results")), Path("site"))
 
-`index.html` holds the boards; `methods/` a page for every row and `downloads/` every board as data. Equal boards give
-equal bytes: no timestamps, no machine, everything in a fixed order. Styles and script are inlined, and a content
-security policy forbids every request and every script but ours. Whatever comes from results is escaped by the
-templates.
+`index.html` holds the boards; `methods/` a page for every row, `downloads/` every board as data and `assets/` what the
+pages share. Equal boards give equal bytes: no timestamps, no machine, everything in a fixed order. Every number stands
+in a table; scripts sort the tables and draw pictures from them. A content security policy forbids every request and
+every script but those of the site. Whatever comes from results is escaped by the templates.
 """
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-
-from markupsafe import Markup
 
 from fairbench.atomic import atomic
 from fairbench.board import Boards
 from fairbench.errors import UserError
 from fairbench.literature import Published
 from fairbench.report.downloads import downloads, same_table
-from fairbench.report.environment import asset, environment
+from fairbench.report.environment import environment
 from fairbench.report.headings import anchor, headings
 from fairbench.report.method_page import method_pages
+from fairbench.report.shared_files import FOLDER, shared_files
 
 PAGE = "index.html"
-OURS = ("methods", "downloads")
+OURS = ("methods", "downloads", FOLDER)
 """Folders in which every file is generated, so that one which nothing implies any more is removed."""
 
 
@@ -55,7 +52,7 @@ def report_is_current(boards: Boards, site: Path, *, literature: Sequence[Publis
 
 def pages(boards: Boards, *, literature: Sequence[Published] = ()) -> dict[str, bytes]:
     """Every file of the site by its path in it."""
-    files = {PAGE: render(boards, literature=literature)} | method_pages(boards, literature)
+    files = {PAGE: render(boards, literature=literature)} | method_pages(boards, literature) | shared_files()
     for board in boards.boards:
         files |= {f"downloads/{anchor(board)}{ending}": data for ending, data in downloads(board).items()}
     return files
@@ -63,8 +60,6 @@ def pages(boards: Boards, *, literature: Sequence[Published] = ()) -> dict[str, 
 
 def render(boards: Boards, *, literature: Sequence[Published] = ()) -> bytes:
     """The page with all boards, as UTF-8."""
-    script = asset("page.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     text = (
         environment()
         .get_template("page.html.j2")
@@ -72,9 +67,6 @@ def render(boards: Boards, *, literature: Sequence[Published] = ()) -> bytes:
             boards=list(zip(boards.boards, headings(boards.boards), strict=True)),
             problems=boards.problems,
             literature=literature,
-            style=Markup(asset("page.css") + asset("pictures.css")),  # noqa: S704  our own file
-            script=Markup(script),  # noqa: S704  our own file
-            script_digest=digest,
         )
     )
     # A lone surrogate in a result cannot be encoded, and must not take the page down.

@@ -18,6 +18,9 @@ NOTHING = "–"
 FEW = 200
 """Test images of a class below which the minimum over classes is mostly noise."""
 
+MANY_CLASSES = 20
+"""More of them are shown in less detail: in whole percents, without a matrix, and without a curve for each."""
+
 ATTACK_NAMES: Mapping[Attack, str] = {"clean": "Clean", "pgd20": "PGD-20", "autoattack": "AutoAttack"}
 
 
@@ -29,6 +32,11 @@ def attack_names(board: Board) -> Mapping[Attack, str]:
 def percent(share: float) -> str:
     """One decimal; a dash where there is no data."""
     return f"{100 * share:.1f}" if math.isfinite(share) else NOTHING
+
+
+def whole_percent(share: float) -> str:
+    """Where a table is large and its numbers are drawn rather than read; a dash where there is no data."""
+    return f"{100 * share:.0f}" if math.isfinite(share) else NOTHING
 
 
 def sortable(value: float) -> str:

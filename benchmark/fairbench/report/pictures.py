@@ -1,57 +1,67 @@
-"""The pictures of a board, made when the page is built: vector graphics, each with its numbers in a table behind it.
+"""The pictures of a board: what they show, as tables, from which the page draws them.
 
-    for picture in pictures(board).scatters:
-        picture.title, picture.drawing.marks
+    for picture in scatters(board):
+        picture.title, picture.points, picture.front
 
-They need no script, follow light and dark by style alone, and print as they are.
+A picture has no numbers of its own: `assets/drawings.js` reads those of its table. Without a script the table is read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fairbench.board import Board
 from fairbench.metrics import Interval, average, worst
-from fairbench.report.axis import linear_axis, logarithmic_axis
-from fairbench.report.intervals import RankBars, rank_bars
 from fairbench.report.phrases import attack_names, card_of
-from fairbench.report.scatter import BOTTOM, LEFT, RIGHT, TOP, Point, Scatter, scatter
 from fairbench.row import Row, Run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Picture:
-    """A picture of points with its words.
+class Point:
+    """A row of a picture.
+
+    Attributes:
+        name: of the row.
+        x: value on the horizontal axis.
+        y: value on the vertical axis.
+        across: interval of `x`.
+        along: interval of `y`.
+    """
+
+    name: str
+    x: float
+    y: float
+    across: Interval
+    along: Interval
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scatter:
+    """Two numbers of every row against each other.
 
     Attributes:
         key: of the picture, for its address.
         title: heading.
         caption: what is shown.
-        drawing: positions.
-        cost: whether the horizontal axis is the cost, a multiple of PGD-10 AT, and no accuracy.
+        horizontal: title of the axis.
+        vertical: title of the axis; more is better.
+        points: one for each row.
+        front: those that no other one beats.
+        cost: whether the horizontal axis is the cost, a multiple of PGD-10 AT of which less is better, or an accuracy.
     """
 
     key: str
     title: str
     caption: str
-    drawing: Scatter
+    horizontal: str
+    vertical: str
+    points: tuple[Point, ...]
+    front: frozenset[int]
     cost: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pictures:
-    """All of a board.
-
-    Attributes:
-        scatters: average and cost against the worst class.
-        ranks: rank intervals; None if there is nothing to be told apart.
-    """
-
-    scatters: tuple[Picture, ...]
-    ranks: RankBars | None
-
-
-def pictures(board: Board) -> Pictures:
-    """The pictures of the ranked rows; none without such rows."""
-    rows = short_names(board)
+def scatters(board: Board) -> list[Scatter]:
+    """Average and cost of the ranked rows against their worst class; none without such rows."""
     points = {
         row: Point(
             name=name,
@@ -60,27 +70,42 @@ def pictures(board: Board) -> Pictures:
             across=Interval(*board.standings["average"].intervals[k].tolist()),
             along=Interval(*board.standings["worst"].intervals[k].tolist()),
         )
-        for k, (row, name) in enumerate(rows.items())
+        for k, (row, name) in enumerate(picture_names(board).items())
     }
     drawn = []
     if points:
         drawn.append(_averages(board, list(points.values())))
     if known := {row: point for row, point in points.items() if all(_plausible(run) for run in row.runs)}:
         drawn.append(_costs(board, known))
-    ranks = None
-    if len(rows) > 1:
-        keys = {"worst class": "worst", "average": "average"}
-        names = list(rows.values())
-        ranks = rank_bars(names, {shown: board.standings[key].ranks for shown, key in keys.items()})
-    return Pictures(scatters=tuple(drawn), ranks=ranks)
+    return drawn
 
 
-def short_names(board: Board) -> dict[Row, str]:
-    """What the ranked rows are called in a picture: the title of the method, the label where titles repeat."""
-    titles = [str(card_of(row)["title"]) for row in board.ranked]
-    return {
-        row: title if titles.count(title) == 1 else row.label for row, title in zip(board.ranked, titles, strict=True)
-    }
+def picture_names(board: Board) -> dict[Row, str]:
+    """What the ranked rows are called in a picture: `TRADES`, `TRADES beta=3`; the label where these repeat."""
+    names = [" ".join([str(card_of(row)["title"]), *_settings(row)]) for row in board.ranked]
+    return {row: name if names.count(name) == 1 else row.label for row, name in zip(board.ranked, names, strict=True)}
+
+
+def pareto_front(points: Sequence[Point], *, cheap: bool = False) -> frozenset[int]:
+    """Points that no other one beats: at least as good in both directions, better in one.
+
+    Args:
+        points: rows; more is better on the vertical axis.
+        cheap: less is better on the horizontal axis.
+    """
+    sign = -1 if cheap else 1
+    values = [(sign * point.x, point.y) for point in points]
+    return frozenset(
+        k for k, (x, y) in enumerate(values) if not any(u >= x and v >= y and (u, v) != (x, y) for u, v in values)
+    )
+
+
+def _settings(row: Row) -> list[str]:
+    return [f"{name}={_short(value)}" for name, value in sorted(row.provenance.changed.items())]
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _plausible(run: Run) -> bool:
@@ -88,25 +113,22 @@ def _plausible(run: Run) -> bool:
     return 1e-3 <= run.cost <= 1e4
 
 
-def _averages(board: Board, points: list[Point]) -> Picture:
+def _averages(board: Board, points: Sequence[Point]) -> Scatter:
     name = attack_names(board)[board.attack]
-    across = [end for point in points for end in point.across]
-    along = [end for point in points for end in point.along]
-    return Picture(
+    return Scatter(
         key="average",
         title="Average against worst class",
         caption=f"{name}, means over seeds, with intervals of 95 % over seeds and images. Up and to the right is "
         "better; the line joins the rows that no other row beats in both.",
-        drawing=scatter(
-            points,
-            horizontal=(f"{name}, average, %", linear_axis(across, start=LEFT, end=RIGHT, show=_percent)),
-            vertical=(f"{name}, worst class, %", linear_axis(along, start=BOTTOM, end=TOP, show=_percent)),
-        ),
+        horizontal=f"{name}, average, %",
+        vertical=f"{name}, worst class, %",
+        points=tuple(points),
+        front=pareto_front(points),
         cost=False,
     )
 
 
-def _costs(board: Board, rows: dict[Row, Point]) -> Picture:
+def _costs(board: Board, rows: dict[Row, Point]) -> Scatter:
     name = attack_names(board)[board.attack]
     points = [
         Point(
@@ -118,27 +140,15 @@ def _costs(board: Board, rows: dict[Row, Point]) -> Picture:
         )
         for row, point in rows.items()
     ]
-    across = [end for point in points for end in point.across]
-    along = [end for point in points for end in point.along]
-    return Picture(
+    return Scatter(
         key="cost",
         title="Worst class against training cost",
         caption=f"{name}, means over seeds, with intervals of 95 % over seeds and images. Cost counts image passes, as "
         "a multiple of PGD-10 adversarial training. Up and to the left is better; the line joins the rows that no "
         "other row beats in both.",
-        drawing=scatter(
-            points,
-            horizontal=("Training cost, × PGD-10 AT", logarithmic_axis(across, start=LEFT, end=RIGHT, show=_factor)),
-            vertical=(f"{name}, worst class, %", linear_axis(along, start=BOTTOM, end=TOP, show=_percent)),
-            cheap=True,
-        ),
+        horizontal="Training cost, × PGD-10 AT",
+        vertical=f"{name}, worst class, %",
+        points=tuple(points),
+        front=pareto_front(points, cheap=True),
         cost=True,
     )
-
-
-def _percent(share: float) -> str:
-    return f"{round(100 * share, 6) + 0.0:g}"
-
-
-def _factor(cost: float) -> str:
-    return f"{cost:g}×"

@@ -23,6 +23,7 @@ from fairbench.statistics.envelope import envelope as envelope
 from fairbench.statistics.holm import holm as holm
 from fairbench.statistics.holm import holm_pairs as holm_pairs
 from fairbench.statistics.keys import KEYS as KEYS
+from fairbench.statistics.keys import distinct_keys as distinct_keys
 from fairbench.statistics.mcnemar import discordance as discordance
 from fairbench.statistics.mcnemar import mcnemar as mcnemar
 from fairbench.statistics.paired import Paired as Paired

@@ -53,6 +53,14 @@ KEYS: Mapping[str, Key] = MappingProxyType(
 """All of them concave and homogeneous of degree one, on which the bound of the bias in the bootstrap relies."""
 
 
+def distinct_keys(classes: int) -> list[str]:
+    """Keys without those that are another one on so few classes: the worst 10 % of ten are the worst class."""
+    sizes = {"worst": 1, **{name: share_size(classes, percent=percent) for name, percent in SHARES.items()}}
+    sizes["average"] = classes
+    first = {size: name for name, size in reversed(sizes.items())}
+    return [name for name in KEYS if name not in sizes or first[sizes[name]] == name]
+
+
 def deviation(ascending: Vector) -> Vector:
     """Population standard deviation over the classes; smaller is better, so it is no key, but it can be resampled."""
     spread: Vector = ascending.std(axis=-1)
