@@ -227,10 +227,12 @@ def test_hundred_classes(cifar10: tuple[Tensor, Tensor], tmp_path: Path) -> None
 
 
 @shared
-def test_resnet18(cifar10: tuple[Tensor, Tensor], tmp_path: Path) -> None:
-    """At a radius that some images survive, although nothing was done for them."""
+@pytest.mark.parametrize("pixels", [0.25, 1.5])
+def test_resnet18(pixels: float, cifar10: tuple[Tensor, Tensor], tmp_path: Path) -> None:
+    """At radii that most images survive, or a few, although nothing was done for them."""
     network = (_resnet18(), *cifar10)
-    compare("CIFAR-10 ResNet-18, Linf 0.25/255", "resnet18", network, _threat("Linf", 0.25 / 255), folder=tmp_path)
+    title = f"CIFAR-10 ResNet-18, Linf {pixels}/255"
+    compare(title, "resnet18", network, _threat("Linf", pixels / 255), folder=tmp_path)
 
 
 def _threat(norm: Norm, epsilon: float) -> Threat:
@@ -270,15 +272,22 @@ def compare(title: str, name: str, network: Network, threat: Threat, *, folder: 
         )
         _row(attack, watches, passes)
     _row("total", [_Watch(wall=wall, cpu=cpu) for wall, cpu in totals])
-    fast = _Watch()
-    with fast.running():
-        tier = _fast(network, threat, folder=folder / "fast")
-    print(f"tier fast: {fast.wall:.1f} s, {totals[0][0] / fast.wall:.2f}x; it ended as {tier}")
+    for search in _PRECISIONS:
+        fast = _Watch()
+        with fast.running():
+            tier = _fast(network, threat, search=search, folder=folder / f"fast-{search}")
+        ratios = f"wall {totals[0][0] / fast.wall:.2f}x, CPU {totals[0][1] / fast.cpu:.2f}x"
+        print(f"tier fast, {search} search: {fast.wall:.1f} s, {ratios}; it ended as {tier}", flush=True)
     for label, one in zip(("pyautoattack", "fp32 search", "bf16 search"), engines, strict=True):
         differing = int((one.robust != library.robust).sum())
         average, worst = _accuracies(one.robust, labels)
+        above = torch.stack(
+            [(one.robust.float() - library.robust.float())[labels == c].mean() for c in labels.unique()]
+        )
         print(
-            f"{label:12} robust {average:6.1%}, worst class {worst:6.1%}, {differing} verdicts other than the library's"
+            f"{label:12} robust {average:6.1%}, worst class {worst:6.1%}, {differing} verdicts other than the library's, "
+            f"above it by {more.mean():+.2%} on average, {above:+.2%} in a class at most",
+            flush=True,
         )
         assert differing <= 0.05 * len(labels) + 1
 
@@ -315,10 +324,10 @@ def _accuracies(robust: Tensor, labels: Tensor) -> tuple[float, float]:
     return float(robust.float().mean()), float(torch.stack(classes).min())
 
 
-def _fast(network: Network, threat: Threat, *, folder: Path) -> str:
+def _fast(network: Network, threat: Threat, *, search: Precision, folder: Path) -> str:
     """Tier `fast`, PGD-20 included; the tier it ends in."""
     model, images, labels = network
-    evaluation = Evaluation(pgd_step=threat.step, tier="fast", batch_size=BATCH_SIZE)
+    evaluation = Evaluation(pgd_step=threat.step, tier="fast", search=search, batch_size=BATCH_SIZE)
     with torch.no_grad():
         classes = int(model(images[:1]).shape[1])
     screened = screen(model, images, labels, classes=classes, threat=threat, evaluation=evaluation)
