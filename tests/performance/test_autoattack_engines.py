@@ -282,9 +282,9 @@ def compare(title: str, name: str, network: Network, threat: Threat, *, folder: 
         differing = int((one.robust != library.robust).sum())
         average, worst = _accuracies(one.robust, labels)
         more = one.robust.float() - library.robust.float()
-        above = max(float(more[labels == label].mean()) for label in labels.unique())
+        above = max(float(more[labels == label].mean()) for label in torch.unique(labels))
         print(
-            f"{label:12} robust {average:6.1%}, worst class {worst:6.1%}, {differing} verdicts other than the library's, "
+            f"{label:12} robust {average:6.1%}, worst class {worst:6.1%}, {differing} other verdicts than the library, "
             f"above it by {more.mean():+.2%} on average, {above:+.2%} in a class at most",
             flush=True,
         )
