@@ -131,7 +131,7 @@ def test_envelope_covers_the_true_minimum(truth: Vector) -> None:
 
 
 @given(
-    arrays(np.float64, st.integers(1, 20), elements=st.floats(0, 1)),
+    arrays(np.float64, st.integers(1, 20), elements=st.floats(0, 1, allow_subnormal=False)),
     st.integers(1, 100),
 )
 def test_order_of_the_summaries(accuracies: Vector, percent: int) -> None:
