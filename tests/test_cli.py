@@ -16,9 +16,9 @@ from fairbench.store import read_outcomes
 from fairbench.suite_file import suite_names
 
 OPTIONS = {
-    "run-all": "--data-dir --device --dry-run --engine --help --jobs --json --method --plugin --rerun --results --seed "
-    "--set --suite --tier --work-dir",
-    "status": "--engine --help --json --method --plugin --results --seed --set --suite --tier --work-dir",
+    "run-all": "--data-dir --device --dry-run --engine --help --jobs --json --method --plugin --rerun --results "
+    "--search --seed --set --suite --tier --work-dir",
+    "status": "--engine --help --json --method --plugin --results --search --seed --set --suite --tier --work-dir",
     "evaluate": "--attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help --image-size "
     "--key --limit --mean --model --name --norm --results --search --seed --std --tier --work-dir",
     "verify": "--batch-size --checkpoint --data-dir --dataset --device --help --key --limit --mean --model --record "
@@ -139,13 +139,17 @@ def test_every_suite_that_ships_can_be_planned(cli: Cli, suite: str) -> None:
 
 
 def test_another_engine_is_another_protocol(cli: Cli) -> None:
-    """Whoever arbitrates with the reference gets rows of their own."""
+    """Whoever arbitrates with the reference, or searches in half precision, gets rows of their own."""
 
     def key(*options: str) -> str:
         done = cli("run-all", "--method", "trades", "--seed", "0", "--dry-run", "--json", *options)
         return str(json.loads(done.stdout)["runs"][0]["key"])
 
     assert key() == key("--engine", "fairbench") != key("--engine", "reference")
+    assert key("--search", "fp32") == key() != key("--search", "bf16") != key("--engine", "reference")
+    done = cli("run-all", "--search", "bf16", "--engine", "reference", "--dry-run")
+    assert done.exit_code == 2
+    assert "allowed: fp32 with the reference engine" in " ".join(done.output.split())
 
 
 SUITE = """

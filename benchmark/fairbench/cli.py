@@ -65,6 +65,11 @@ def _selection(command: _F) -> _F:
                 type=click.Choice(["fairbench", "reference"]),
                 help="AutoAttack by our engine or by pyautoattack; default: as the suite says. Rows never mix.",
             ),
+            click.option(
+                "--search",
+                type=click.Choice(["fp32", "bf16"]),
+                help="Arithmetic of our engine's search; default: as the suite says. Breaks are verified in fp32.",
+            ),
             _folder("--results", "results", "Outcomes, one parquet file per run."),
             _folder("--work-dir", "runs", "Checkpoints, partial attacks and logs."),
         )
@@ -333,9 +338,8 @@ def _given_weights(given: dict[str, Any]) -> Any:
 def _selected(given: dict[str, Any]) -> Any:
     from fairbench.commands.selection import Selection  # noqa: PLC0415
 
-    return Selection(
-        **{name: given[name] for name in ("suite", "methods", "seeds", "settings", "plugins", "tier", "engine")}
-    )
+    names = ("suite", "methods", "seeds", "settings", "plugins", "tier", "engine", "search")
+    return Selection(**{name: given[name] for name in names})
 
 
 def _where(given: dict[str, Any]) -> Any:

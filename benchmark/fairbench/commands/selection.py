@@ -13,7 +13,7 @@ from fairbench.method import Method
 from fairbench.models import model_names
 from fairbench.plan import make_plan
 from fairbench.run import Run
-from fairbench.suite import Engine, Suite, Tier
+from fairbench.suite import Engine, Precision, Suite, Tier
 from fairbench.suite_file import load_suite
 
 
@@ -29,6 +29,7 @@ class Selection:
         plugins: files whose methods must be known.
         tier: how far AutoAttack goes; None for the suite's.
         engine: of AutoAttack; None for the suite's.
+        search: arithmetic in which our engine searches; None for the suite's.
     """
 
     suite: str
@@ -38,6 +39,7 @@ class Selection:
     plugins: tuple[Path, ...] = ()
     tier: Tier | None = None
     engine: Engine | None = None
+    search: Precision | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,7 @@ def plan(selection: Selection) -> Planned:
         suite.evaluation,
         tier=selection.tier or suite.evaluation.tier,
         engine=selection.engine or suite.evaluation.engine,
+        search=selection.search or suite.evaluation.search,
     )
     suite = replace(suite, evaluation=evaluation)
     _check_names(suite)
