@@ -62,6 +62,8 @@ def test_csv_numbers_are_unrounded(board: Board) -> None:
         assert found.loc[row.label, "clean_average"] == row.summary("clean", average).mean
         assert (found.loc[row.label, "worst_low"], found.loc[row.label, "worst_high"]) == row.envelope("autoattack")
     assert found.loc["pgd-at", "rho"] == 0
+    for key, standing in board.standings.items():
+        assert found.loc[[row.label for row in board.ranked], f"{key}_best_share"].tolist() == standing.best.tolist()
 
 
 def test_csv_counts_give_the_accuracies_back(board: Board) -> None:

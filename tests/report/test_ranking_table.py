@@ -67,16 +67,17 @@ def test_places_of_rows_that_differ_beyond_doubt_and_of_rows_that_do_not(results
     board = board_of(results)
     assert [row.label for row in board.ranked] == ["high", "low", "lower"]
     assert places(board, "worst") == [
-        Place(first=1, last=1, group=1),
-        Place(first=2, last=3, group=2),
-        Place(first=2, last=3, group=2),
+        Place(first=1, last=1, group=1, best=1.0),
+        Place(first=2, last=3, group=2, best=0.0),
+        Place(first=2, last=3, group=2, best=0.0),
     ]
     assert [place.span for place in places(board, "worst")] == ["1", "2–3", "2–3"]
 
 
 def test_groups_are_numbered_in_their_own_order(results: Path, write_run: WriteRun) -> None:
     write_run()
-    standing = cast("Standings", SimpleNamespace(groups=[[2, 0], [1]], ranks=np.array([[1, 2], [3, 3], [1, 2]])))
+    ranks, best = np.array([[1, 2], [3, 3], [1, 2]]), np.array([0.5, 0.0, 0.5])
+    standing = cast("Standings", SimpleNamespace(groups=[[2, 0], [1]], ranks=ranks, best=best))
     board = replace(board_of(results), standings=cast("Mapping[str, Standings]", {"worst": standing}))
     assert [place.group for place in places(board, "worst")] == [1, 2, 1]
 

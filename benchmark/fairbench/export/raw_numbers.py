@@ -59,6 +59,7 @@ def _keys(board: Board, index: int) -> Iterator[tuple[str, Value]]:
         yield f"{key}_first_place", int(found.ranks[index, 0])
         yield f"{key}_last_place", int(found.ranks[index, 1])
         yield f"{key}_group", next(place for place, group in enumerate(found.groups, start=1) if index in group)
+        yield f"{key}_best_share", float(found.best[index])
 
 
 def _numbers(board: Board, row: Row) -> Iterator[tuple[str, Value]]:

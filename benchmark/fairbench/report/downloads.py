@@ -117,6 +117,7 @@ def _standing(board: Board, kind: str, number: int) -> dict[str, Any]:
             "interval": [_rounded(end) for end in standing.intervals[number]],
             "ranks": [int(rank) for rank in standing.ranks[number]],
             "group": next(place for place, group in enumerate(standing.groups, start=1) if number in group),
+            "best_share": _rounded(standing.best[number]),
         }
         for key, standing in board.standings.items()
     }

@@ -192,6 +192,15 @@ def statistics_sentence(board: Board) -> str:
     )
 
 
+def best_sentence(board: Board) -> str:
+    """What a share of resamples won is, and what it is not."""
+    return (
+        f"“Best” is the probability of being first, estimated as the share of {board.draws:,} resamples of seeds and "
+        "images that the row wins, a tie shared. It describes these results and proves no order: a bootstrap is biased "
+        "where a minimum decides, and equal methods need not have equal shares."
+    )
+
+
 def raised(row: Row) -> list[str]:
     """What a reader must know before trusting the row: the warnings of its seeds, each once."""
     return list(dict.fromkeys(warning for run in row.runs for warning in run.provenance.warnings))
