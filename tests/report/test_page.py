@@ -104,7 +104,7 @@ def test_heat_map_has_every_class_under_every_attack(results: Path, write_run: W
     write_row(write_run, "x", counts=(10, 0, 10), clean=(9, 0, 8), pgd20=(6, 0, 5), autoattack=(5, 0, 3))
     page = page_of(results)
     for value in ("90.0", "80.0", "60.0", "50.0", "30.0"):
-        assert f'%">{value}</td>' in page
+        assert f"%>{value}</td>" in page
     assert page.count('title="no test images"') == 3, "an absent class is no data under each of three attacks"
     assert page.count('class="lowest"') == 3
     assert "NaN" not in words(page)

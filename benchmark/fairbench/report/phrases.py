@@ -172,7 +172,12 @@ def precision_sentence(board: Board) -> str:
 
 def worst_classes(row: Row, attack: Attack) -> str:
     """Names of the worst class over seeds, the most frequent first: `cat ×2, deer`."""
-    counted = Counter(run.worst_class(attack) for run in row.finished).most_common()
+    return most_frequent(run.worst_class(attack) for run in row.finished)
+
+
+def most_frequent(names: Iterable[str]) -> str:
+    """Names that repeat, the most frequent first: `cat ×2, deer`; one alone without its number."""
+    counted = Counter(names).most_common()
     if len(counted) == 1:
         return counted[0][0]
     return ", ".join(f"{name} ×{times}" if times > 1 else name for name, times in counted)

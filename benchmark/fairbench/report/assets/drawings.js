@@ -52,8 +52,8 @@ const drawings = {
     const span = headers[0].colSpan;
     const classes = lines(table).map(({ name, cells: [images, ...cells] }, row) => {
       const own = seeds.map((_, k) => cells.slice(span * k, span * (k + 1))).filter(({ length }) => length === span);
-      // Of the cells of a seed, the first is the attack that ranks, with its interval; the last is clean.
-      const bars = own.map((found) => [...numbers(found[0]), numbers(found.at(-1))[0]]);
+      // The first cell of a seed begins with the attack that ranks and its interval; clean comes next, or in the last.
+      const bars = own.map((found) => [...numbers(found[0]), ...numbers(found.at(-1))].slice(0, 4));
       const measured = bars.filter((values) => values.length === 4);
       return { row, name, bars: measured, images: images.textContent };
     });
