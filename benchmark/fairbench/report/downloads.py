@@ -101,6 +101,7 @@ def _row(row: Row, kind: str) -> dict[str, Any]:
         "kind": kind,
         "reason": row.reason,
         "verified": row.verified,
+        "worst_candidates": sorted(row.candidates(row.finished[0].attack)) if row.finished else [],
         "card": row.provenance.card,
         "parameters": row.provenance.description.get("parameters", {}),
         "runs": [_run(run) for run in row.runs],

@@ -45,6 +45,7 @@ def environment() -> jinja2.Environment:
         "choices": ranking_table.choices,
         "columns": ranking_table.columns,
         "contradicted": verification.contradicted,
+        "few_images": phrases.few_images,
         "fill_command": phrases.fill_command,
         "flag_cells": flags.cells,
         "flag_headings": [heading for heading, _ in flags.COLUMNS.values()],

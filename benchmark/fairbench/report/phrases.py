@@ -157,7 +157,7 @@ def promotions(row: Row) -> list[str]:
 
 def precision_sentence(board: Board) -> str:
     """How well a test set of this size knows one class."""
-    smallest = min((count for count in board.counts if count), default=0)
+    smallest = smallest_class(board)
     if not smallest:
         return ""
     low, high = wilson(smallest // 2, smallest - smallest % 2)
@@ -165,9 +165,19 @@ def precision_sentence(board: Board) -> str:
         f"The smallest class has {plural(smallest, 'test image')}: one seed knows a class accuracy of 50 % to "
         f"±{50 * (high - low):.0f} points (95 %, Wilson). Smaller differences are no evidence."
     )
-    if smallest >= FEW:
+    if not few_images(board):
         return sentence
     return f"{sentence} With so few images the mean of the worst classes says more than the single worst one."
+
+
+def smallest_class(board: Board) -> int:
+    """Its test images, of the classes that have any; 0 if none has."""
+    return min((count for count in board.counts if count), default=0)
+
+
+def few_images(board: Board) -> bool:
+    """Whether the single worst class is mostly noise, so that the mean of the worst classes stands out beside it."""
+    return 0 < smallest_class(board) < FEW
 
 
 def worst_classes(row: Row, attack: Attack) -> str:

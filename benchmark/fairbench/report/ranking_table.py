@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fairbench.board import Board
-from fairbench.report.phrases import attack_names, card_of
+from fairbench.report.phrases import attack_names, card_of, few_images
 from fairbench.row import Row
 from fairbench.statistics.keys import SHARES, distinct_keys, share_size
 
@@ -69,7 +69,13 @@ def columns(board: Board) -> list[Column]:
         Column(name="method", title="Method", kind="method", first="ascending"),
         Column(name="worst", title="Worst class", above=above, kind="number headline"),
         Column(name="average", title="Average", above=above),
-        Column(name="tail", title=f"Worst {SHARES[tail_key(board)]} %", above=above, help="mean of the worst classes"),
+        Column(
+            name="tail",
+            title=f"Worst {SHARES[tail_key(board)]} %",
+            above=above,
+            kind="number headline" if few_images(board) else "number",
+            help="mean of the worst classes",
+        ),
         *(
             Column(name=f"{attack}-{name}", title=title, above=names[attack])
             for attack in others
