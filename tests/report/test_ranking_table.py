@@ -11,6 +11,8 @@ import pytest
 
 from fairbench.board import Board
 from fairbench.ranking import build_boards
+from fairbench.report.method_page import method_pages
+from fairbench.report.page import render
 from fairbench.report.ranking_table import Place, choices, columns, needs_teacher, places, tail_key, traits
 from fairbench.statistics.standings import Standings
 
@@ -39,6 +41,22 @@ def test_the_tail_is_the_smallest_that_is_no_minimum(
     counts = [2] * (classes - absent) + [0] * absent
     write_run(counts=counts, clean=counts, pgd20=counts, autoattack=counts)
     assert tail_key(board_of(results)) == expected
+
+
+@pytest.mark.parametrize(("images", "stands_out"), [(199, True), (200, False)])
+def test_with_few_images_the_worst_classes_stand_out(
+    results: Path, write_run: WriteRun, images: int, stands_out: bool
+) -> None:
+    """The single worst class is then mostly noise; a class without images counts for nothing."""
+    counts = (images, 300, 0)
+    for seed in range(3):
+        write_run(seed=seed, counts=counts, clean=counts, pgd20=counts, autoattack=(100, 120, 0))
+    boards = build_boards(results, draws=50)
+    (tail,) = (column for column in columns(boards.boards[0]) if column.name == "tail")
+    assert ("headline" in tail.kind) == stands_out
+    assert render(boards).decode().count('<td class="number headline"') == 1 + stands_out
+    ((_, page),) = method_pages(boards, ()).items()
+    assert ("worst 30 % of classes" in page.decode()) == stands_out
 
 
 def test_columns_follow_the_attacks_of_the_board(results: Path, write_run: WriteRun) -> None:
