@@ -201,7 +201,7 @@ def test_what_is_not_ranked_has_its_seeds_and_no_mean(results: Path, write_run: 
     shown = ", ".join(f"{percent(low)}–{percent(high)}" for low, high in envelopes)
     assert found["Its envelope, %"].cells["autoattack"].seeds == shown
     ((_, page),) = method_pages(build_boards(results), ()).items()
-    assert "<strong>10.0 %</strong>, <strong>20.0 %</strong>" in page.decode()
+    assert "<strong>10.0 %</strong>, <strong>20.0 %</strong> (2); average" in " ".join(page.decode().split())
     assert "15.0" not in page.decode().partition("What the errors become")[0], "the mean of two seeds is never formed"
     assert "Standing by every key" not in page.decode()
 

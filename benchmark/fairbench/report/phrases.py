@@ -210,9 +210,9 @@ def statistics_sentence(board: Board) -> str:
 def best_sentence(board: Board) -> str:
     """What a share of resamples won is, and what it is not."""
     return (
-        f"“Best” is the probability of being first, estimated as the share of {board.draws:,} resamples of seeds and "
-        "images that the row wins, a tie shared. It describes these results and proves no order: a bootstrap is biased "
-        "where a minimum decides, and equal methods need not have equal shares."
+        f"“Best” is the share of {board.draws:,} resamples of seeds and images that the row wins, a tie shared: the "
+        "bootstrap’s probability of being best. It describes these results and proves no order, because every resample "
+        "starts from the order that was observed, and a bootstrap of a minimum is biased."
     )
 
 
