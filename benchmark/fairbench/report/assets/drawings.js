@@ -50,12 +50,13 @@ const drawings = {
     const headers = [...table.tHead.rows[0].querySelectorAll("th")];
     const seeds = headers.map((header) => header.textContent);
     const span = headers[0].colSpan;
-    const classes = lines(table).map(({ name, cells: [images, ...cells] }, row) => {
+    const classes = lines(table).map(({ name, cells }, row) => {
+      const images = table.dataset.images ?? cells.shift().textContent;
       const own = seeds.map((_, k) => cells.slice(span * k, span * (k + 1))).filter(({ length }) => length === span);
       // The first cell of a seed begins with the attack that ranks and its interval; clean comes next, or in the last.
       const bars = own.map((found) => [...numbers(found[0]), ...numbers(found.at(-1))].slice(0, 4));
       const measured = bars.filter((values) => values.length === 4);
-      return { row, name, bars: measured, images: images.textContent };
+      return { row, name, bars: measured, images };
     });
     const thick = classes.length > 20 ? 4 : 8;
     const step = thick * seeds.length + (classes.length > 20 ? 5 : 10);
