@@ -35,7 +35,14 @@ from fairbench.metrics import (
 )
 from fairbench.provenance import Provenance
 from fairbench.receipt import Receipt
-from fairbench.statistics import candidate_set, confusion, envelope, worst_class_counts
+from fairbench.statistics import (
+    attack_gap,
+    boundary_error,
+    candidate_set,
+    confusion,
+    envelope,
+    worst_class_counts,
+)
 from fairbench.statistics.comparison import rho_of
 from fairbench.store import no_rows
 
@@ -91,6 +98,15 @@ class Run:
     def cost(self) -> float:
         """Training cost as a multiple of PGD-10 AT, hot start included; NaN if nobody counted it."""
         return math.nan if self.external else self.provenance.cost + self.provenance.prerequisite_cost
+
+    def boundary_error(self, attack: Attack) -> Vector:
+        """Images of each class that are correct until they are attacked, as a share, (classes,)."""
+        return boundary_error(self.accuracies["clean"].values, self.accuracies[attack].values)
+
+    @property
+    def attack_gap(self) -> Vector:
+        """Accuracy of each class under PGD-20 minus that under AutoAttack, (classes,)."""
+        return attack_gap(self.accuracies["pgd20"].values, self.accuracies["autoattack"].values)
 
     def worst_class(self, attack: Attack) -> str:
         """Name of the worst class."""

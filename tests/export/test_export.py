@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import example, given
@@ -62,6 +63,21 @@ def test_csv_numbers_are_unrounded(board: Board) -> None:
         assert found.loc[row.label, "clean_average"] == row.summary("clean", average).mean
         assert (found.loc[row.label, "worst_low"], found.loc[row.label, "worst_high"]) == row.envelope("autoattack")
     assert found.loc["pgd-at", "rho"] == 0
+    for key, standing in board.standings.items():
+        assert found.loc[[row.label for row in board.ranked], f"{key}_best_share"].tolist() == standing.best.tolist()
+
+
+def test_csv_measures_per_seed_and_then_averages(board: Board) -> None:
+    """The class of the largest error may be another one in each seed."""
+    found = read_csv(board)
+    for row in (*board.ranked, *board.external):
+        errors = [run.boundary_error("autoattack") for run in row.finished]
+        assert found.loc[row.label, "mean_boundary_error"] == pytest.approx(np.mean([average(seed) for seed in errors]))
+        assert found.loc[row.label, "largest_boundary_error"] == pytest.approx(np.mean(np.nanmax(errors, axis=1)))
+        gaps = [np.nanmax(run.attack_gap) for run in row.finished]
+        assert found.loc[row.label, "largest_pgd20_gap"] == pytest.approx(np.mean(gaps))
+    assert found.loc["pgd-at", "worst_candidates"] == "0 2"
+    assert found["worst_candidates"].isna().to_dict()["late"]
 
 
 def test_csv_counts_give_the_accuracies_back(board: Board) -> None:

@@ -53,6 +53,11 @@ def test_json_holds_every_row_with_its_seeds_and_standings(board: Board) -> None
     assert standing["value"] == pytest.approx(0.4)
     assert standing["ranks"] == [1, 2]
     assert standing["group"] == 1
+    shares = [rows[label]["standings"]["worst"]["best_share"] for label in ("good", "bad")]
+    assert shares[0] > 0.5
+    assert sum(shares) == pytest.approx(1)
+    assert rows["good"]["worst_candidates"] == [0, 1, 2]
+    assert rows["failed"]["worst_candidates"] == []
     assert "standings" not in rows["failed"]
     assert rows["failed"]["runs"][0]["reason"] == "collapse"
     assert rows["external-zoo"]["runs"][0]["cost"] is None, "nobody counted it"

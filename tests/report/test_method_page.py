@@ -1,5 +1,6 @@
 """The page of a row: what it says of every seed and class, and what it refuses to say."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 
 from fairbench.board import Board
 from fairbench.literature import Published, Reported
+from fairbench.metrics import wilson
 from fairbench.ranking import build_boards
 from fairbench.report.addresses import method_address
 from fairbench.report.class_bars import class_lines
@@ -118,7 +120,8 @@ def test_a_page_says_everything_of_a_row(results: Path, write_run: WriteRun) -> 
         "beta 3.0 changed",
         "warmup 7 default",
         "These results were written without an explanation of them.",
-        "0 10 50.0 23.7–76.3 90.0",
+        "Class Images AutoAttack PGD-20 Gap Clean AutoAttack PGD-20 Gap Clean",
+        "0 10 50.0 23.7–76.3 60.0 31.3–83.2 +10.0 90.0 59.6–98.2",
         "Training, × PGD-10 AT 1.00×",
         "All seeds Training, × PGD-10 AT 1.00×",
         "Seconds: training 12.5",
@@ -179,17 +182,34 @@ def test_an_explanation_that_is_none_stops_nothing(
 
 def test_bars_are_the_counts_with_their_wilson_intervals(results: Path, write_run: WriteRun) -> None:
     write_row(write_run, "a", counts=(10, 0, 10), clean=(9, 0, 8), pgd20=(6, 0, 4), autoattack=(5, 0, 0))
-    first, absent, last = class_lines(row_of(results), "autoattack", class_names=["x", "y", "z"])
+    first, absent, last = class_lines(row_of(results), ("clean", "pgd20", "autoattack"), class_names=["x", "y", "z"])
     assert [(line.name, line.count, len(line.bars)) for line in (first, absent, last)] == [
         ("x", 10, 3),
         ("y", 0, 0),
         ("z", 10, 3),
     ]
     bar = first.bars[0]
-    assert (bar.value, bar.clean) == (0.5, 0.9)
-    assert bar.interval == pytest.approx((0.2366, 0.7634), abs=1e-4)
-    assert last.bars[0].value == last.bars[0].interval.low == 0
+    assert {attack: found.value for attack, found in bar.accuracies.items()} == {
+        "clean": 0.9,
+        "pgd20": 0.6,
+        "autoattack": 0.5,
+    }
+    assert bar.gap == pytest.approx(0.1)
+    for found, correct in zip(bar.accuracies.values(), (9, 6, 5), strict=True):
+        assert found.interval == wilson(correct, 10)
+    worst = last.bars[0].accuracies["autoattack"]
+    assert worst.value == worst.interval.low == 0
     assert "no test images" in only_page(results).text
+
+
+def test_bars_of_a_screen_have_no_gap(results: Path, write_run: WriteRun) -> None:
+    write_row(write_run, "a", autoattack=None)
+    (line, *_) = class_lines(row_of(results), ("clean", "pgd20"), class_names=["x", "y", "z"])
+    assert list(line.bars[0].accuracies) == ["clean", "pgd20"]
+    assert math.isnan(line.bars[0].gap)
+    text = only_page(results).text
+    assert "Class Images PGD-20 Clean PGD-20 Clean PGD-20 Clean 0 10 60.0 31.3–83.2 90.0 59.6–98.2" in text
+    assert "Gap" not in text
 
 
 def test_the_matrix_says_who_absorbs_the_errors(results: Path, write_run: WriteRun) -> None:
@@ -215,7 +235,10 @@ def test_a_matrix_of_many_classes_is_a_list(results: Path, write_run: WriteRun) 
     page = only_page(results)
     assert "Most frequent errors" in page.text
     assert "0 1 3 50.0" in page.text
-    assert "clean Absorbed Steps survived 0 2 50 9–91 100 50 9–91 100 50 9–91 100 3.3 20.0" in page.text
+    assert (
+        "AutoAttack (95 %), clean Absorbed Steps survived 0 50 (9–91) 100 50 (9–91) 100 50 (9–91) 100 3.3 20.0"
+        in page.text
+    )
 
 
 def test_curves_follow_the_history(results: Path, write_run: WriteRun) -> None:

@@ -83,11 +83,28 @@ def test_a_complete_board(results: Path, write_run: WriteRun) -> None:
     assert [attributes for _, attributes in Document(page).tags if attributes.get("aria-sort") == "ascending"]
 
 
+def test_the_rank_picture_says_how_often_a_row_is_the_first(results: Path, write_run: WriteRun) -> None:
+    """By every key that is not another one on so few classes."""
+    write_row(write_run, "fair", autoattack=(4, 4, 4))
+    write_row(write_run, "unfair", autoattack=(6, 5, 1))
+    boards = build_boards(results, draws=100)
+    text = words(render(boards).decode())
+    standings = boards.boards[0].standings
+    titles = {"worst": "worst class", "average": "average", "average+worst": "average + worst class"}
+    assert f"Ranks by average{''.join(f'Best by {title}, %' for title in titles.values())}" in text, (
+        "one column for each"
+    )
+    for row, name in enumerate(("FAIR", "UNFAIR")):
+        assert f"{name}1–21–2{''.join(f'{100 * standings[key].best[row]:.1f}' for key in titles)}" in text
+    assert "the share of 100 resamples of seeds and images that the row wins, a tie shared" in text
+    assert "proves no order" in text
+
+
 def test_heat_map_has_every_class_under_every_attack(results: Path, write_run: WriteRun) -> None:
     write_row(write_run, "x", counts=(10, 0, 10), clean=(9, 0, 8), pgd20=(6, 0, 5), autoattack=(5, 0, 3))
     page = page_of(results)
     for value in ("90.0", "80.0", "60.0", "50.0", "30.0"):
-        assert f'%">{value}</td>' in page
+        assert f"%>{value}</td>" in page
     assert page.count('title="no test images"') == 3, "an absent class is no data under each of three attacks"
     assert page.count('class="lowest"') == 3
     assert "NaN" not in words(page)

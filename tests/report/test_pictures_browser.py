@@ -147,6 +147,36 @@ def test_pictures_of_a_method_have_a_mark_for_every_number(shown: Page) -> None:
         assert len(re.findall("[ML]", corners)) == 40, "a corner for every epoch"
 
 
+@pytest.mark.parametrize(("classes", "absent"), [(10, 1), (30, 1), (30, 0)])
+def test_a_bar_is_as_long_as_its_class_is_robust(
+    browser: Browser, results: Path, write_run: Callable[..., Path], tmp_path: Path, classes: int, absent: int
+) -> None:
+    """In a table with every attack and in the brief one of many classes; an absent class has no bar."""
+    present = classes - absent
+    counts = [20] * present + [0] * absent
+    robust = [[2 + (k + seed) % 7 for k in range(present)] + [0] * absent for seed in range(3)]
+    for seed in range(3):
+        clean = [19 - seed] * present + [0] * absent
+        write_run(
+            "a", seed=seed, counts=counts, clean=clean, pgd20=[12] * present + [0] * absent, autoattack=robust[seed]
+        )
+    index = write_site(build_boards(results), tmp_path / "bars")[0]
+    page = browser.new_page()
+    page.goto(next(index.parent.glob("methods/*/a.html")).as_uri())
+    bars = picture(page, "bars")
+    widths = bars.locator("svg .bar rect").evaluate_all("found => found.map(bar => bar.getBBox().width)")
+    shares = np.array(widths) / np.array([correct / 20 for seed in robust for correct in seed[:present]])
+    assert np.ptp(shares) < 0.02 * shares.mean(), "all bars have one scale"
+    first = bars.locator("svg .bar rect").first.evaluate("bar => bar.getBBox().x")
+    across = bars.locator("svg [stroke-width='1.5'] line").evaluate_all(
+        "found => found.map(tick => tick.getBBox().x + tick.getCTM().e - tick.ownerSVGElement.getCTM().e)"
+    )
+    ticks = np.unique(np.round((np.array(across) - first) / shares.mean(), 2))
+    assert ticks == pytest.approx([0.85, 0.9, 0.95], abs=0.011), "the ticks are the clean accuracies"
+    assert bars.locator("svg text", has_text="no test images").count() == absent
+    page.close()
+
+
 def test_a_dot_stands_where_its_row_says(shown: Page) -> None:
     """Costs differ and worst classes do not; equal ratios of costs are equal distances."""
     figure = picture(shown, "costs")

@@ -11,6 +11,8 @@ import pytest
 
 from fairbench.board import Board
 from fairbench.ranking import build_boards
+from fairbench.report.method_page import method_pages
+from fairbench.report.page import render
 from fairbench.report.ranking_table import Place, choices, columns, needs_teacher, places, tail_key, traits
 from fairbench.statistics.standings import Standings
 
@@ -41,6 +43,22 @@ def test_the_tail_is_the_smallest_that_is_no_minimum(
     assert tail_key(board_of(results)) == expected
 
 
+@pytest.mark.parametrize(("images", "stands_out"), [(199, True), (200, False)])
+def test_with_few_images_the_worst_classes_stand_out(
+    results: Path, write_run: WriteRun, images: int, stands_out: bool
+) -> None:
+    """The single worst class is then mostly noise; a class without images counts for nothing."""
+    counts = (images, 300, 0)
+    for seed in range(3):
+        write_run(seed=seed, counts=counts, clean=counts, pgd20=counts, autoattack=(100, 120, 0))
+    boards = build_boards(results, draws=50)
+    (tail,) = (column for column in columns(boards.boards[0]) if column.name == "tail")
+    assert ("headline" in tail.kind) == stands_out
+    assert render(boards).decode().count('<td class="number headline"') == 1 + stands_out
+    ((_, page),) = method_pages(boards, ()).items()
+    assert ("worst 30 % of classes" in page.decode()) == stands_out
+
+
 def test_columns_follow_the_attacks_of_the_board(results: Path, write_run: WriteRun) -> None:
     write_run("full")
     write_run("fast", evaluation={"tier": "fast"})
@@ -67,16 +85,17 @@ def test_places_of_rows_that_differ_beyond_doubt_and_of_rows_that_do_not(results
     board = board_of(results)
     assert [row.label for row in board.ranked] == ["high", "low", "lower"]
     assert places(board, "worst") == [
-        Place(first=1, last=1, group=1),
-        Place(first=2, last=3, group=2),
-        Place(first=2, last=3, group=2),
+        Place(first=1, last=1, group=1, best=1.0),
+        Place(first=2, last=3, group=2, best=0.0),
+        Place(first=2, last=3, group=2, best=0.0),
     ]
     assert [place.span for place in places(board, "worst")] == ["1", "2–3", "2–3"]
 
 
 def test_groups_are_numbered_in_their_own_order(results: Path, write_run: WriteRun) -> None:
     write_run()
-    standing = cast("Standings", SimpleNamespace(groups=[[2, 0], [1]], ranks=np.array([[1, 2], [3, 3], [1, 2]])))
+    ranks, best = np.array([[1, 2], [3, 3], [1, 2]]), np.array([0.5, 0.0, 0.5])
+    standing = cast("Standings", SimpleNamespace(groups=[[2, 0], [1]], ranks=ranks, best=best))
     board = replace(board_of(results), standings=cast("Mapping[str, Standings]", {"worst": standing}))
     assert [place.group for place in places(board, "worst")] == [1, 2, 1]
 

@@ -10,12 +10,13 @@ import io
 import json
 import math
 from collections.abc import Iterator
+from statistics import fmean
 
 from fairbench.board import Board
 from fairbench.metrics import average, deviation, gini, normalised_deviation, spread, worst, worst_class
 from fairbench.report.phrases import card_of
 from fairbench.row import Row, Run
-from fairbench.statistics import KEYS, attack_gap, boundary_error, largest
+from fairbench.statistics import KEYS, largest
 
 Value = str | int | float
 
@@ -59,6 +60,7 @@ def _keys(board: Board, index: int) -> Iterator[tuple[str, Value]]:
         yield f"{key}_first_place", int(found.ranks[index, 0])
         yield f"{key}_last_place", int(found.ranks[index, 1])
         yield f"{key}_group", next(place for place, group in enumerate(found.groups, start=1) if index in group)
+        yield f"{key}_best_share", float(found.best[index])
 
 
 def _numbers(board: Board, row: Row) -> Iterator[tuple[str, Value]]:
@@ -70,9 +72,12 @@ def _numbers(board: Board, row: Row) -> Iterator[tuple[str, Value]]:
     for name, metric in spreads.items():
         yield name, row.summary(attack, metric).mean
     yield "rho", row.rho(board.baseline, attack) if board.baseline else math.nan
-    clean, robust = row.class_means("clean"), row.class_means(attack)
-    yield "largest_boundary_error", largest(boundary_error(clean, robust))[1]
-    yield "largest_pgd20_gap", largest(attack_gap(row.class_means("pgd20"), robust))[1]
+    errors = [run.boundary_error(attack) for run in row.finished]
+    yield "mean_boundary_error", fmean(average(seed) for seed in errors)
+    yield "largest_boundary_error", fmean(largest(seed)[1] for seed in errors)
+    if attack == "autoattack":
+        yield "largest_pgd20_gap", fmean(largest(run.attack_gap)[1] for run in row.finished)
+    yield "worst_candidates", " ".join(map(str, sorted(row.candidates(attack))))
     if not row.runs[0].external:
         yield "selected_to_last_worst_pgd20", row.selected_to_last("pgd20", worst).mean
     yield "cost", row.cost

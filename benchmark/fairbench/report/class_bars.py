@@ -1,22 +1,35 @@
-"""Accuracy of every class for every seed, with its Wilson interval: the table behind the bars.
+"""Accuracy of every class for every seed under every attack, with its Wilson interval: the table behind the bars.
 
-class_lines(row, "autoattack", class_names=board.class_names)[3].bars[0].interval
+class_lines(row, board.attacks, class_names=board.class_names)[3].bars[0].accuracies["autoattack"].interval
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fairbench.metrics import Attack, Interval, wilson
-from fairbench.row import Row
+from fairbench.row import Row, Run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accuracy:
+    """What was counted, and its Wilson interval of 95 %."""
+
+    value: float
+    interval: Interval
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bar:
-    """A class in one seed: its accuracy, the Wilson interval of 95 %, and the accuracy without an attack."""
+    """A class in one seed.
 
-    value: float
-    interval: Interval
-    clean: float
+    Attributes:
+        accuracies: by attack.
+        gap: accuracy under PGD-20 minus that under AutoAttack; NaN where AutoAttack did not judge.
+    """
+
+    accuracies: Mapping[Attack, Accuracy]
+    gap: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,22 +41,25 @@ class ClassLine:
     bars: tuple[Bar, ...]
 
 
-def class_lines(row: Row, attack: Attack, *, class_names: Sequence[str]) -> list[ClassLine]:
+def class_lines(row: Row, attacks: Sequence[Attack], *, class_names: Sequence[str]) -> list[ClassLine]:
     """The finished seeds of a row, which were all judged on the same images."""
-    counts = row.finished[0].accuracies[attack].counts
+    counts = row.finished[0].accuracies["clean"].counts
+    gaps = [run.attack_gap.tolist() if "autoattack" in attacks else [math.nan] * len(counts) for run in row.finished]
     return [
-        ClassLine(name=name, count=int(counts[k]), bars=_bars(row, attack, k) if counts[k] else ())
+        ClassLine(
+            name=name,
+            count=int(counts[k]),
+            bars=tuple(
+                Bar(accuracies={attack: _accuracy(run, attack, k) for attack in attacks}, gap=gap[k])
+                for run, gap in zip(row.finished, gaps, strict=True)
+                if counts[k]
+            ),
+        )
         for k, name in enumerate(class_names)
     ]
 
 
-def _bars(row: Row, attack: Attack, label: int) -> tuple[Bar, ...]:
-    return tuple(
-        Bar(
-            value=float(found.values[label]),
-            interval=wilson(int(found.correct[label]), int(found.counts[label])),
-            clean=float(run.accuracies["clean"].values[label]),
-        )
-        for run in row.finished
-        for found in [run.accuracies[attack]]
-    )
+def _accuracy(run: Run, attack: Attack, label: int) -> Accuracy:
+    found = run.accuracies[attack]
+    correct, count = int(found.correct[label]), int(found.counts[label])
+    return Accuracy(value=float(found.values[label]), interval=wilson(correct, count))

@@ -101,6 +101,7 @@ def _row(row: Row, kind: str) -> dict[str, Any]:
         "kind": kind,
         "reason": row.reason,
         "verified": row.verified,
+        "worst_candidates": sorted(row.candidates(row.finished[0].attack)) if row.finished else [],
         "card": row.provenance.card,
         "parameters": row.provenance.description.get("parameters", {}),
         "runs": [_run(run) for run in row.runs],
@@ -117,6 +118,7 @@ def _standing(board: Board, kind: str, number: int) -> dict[str, Any]:
             "interval": [_rounded(end) for end in standing.intervals[number]],
             "ranks": [int(rank) for rank in standing.ranks[number]],
             "group": next(place for place, group in enumerate(standing.groups, start=1) if number in group),
+            "best_share": _rounded(standing.best[number]),
         }
         for key, standing in board.standings.items()
     }

@@ -44,7 +44,7 @@ def _page(template: jinja2.Template, board: Board, row: Row, *, heading: str, li
         row=row,
         heading=heading,
         place=None if rank is None else {key: places(board, key)[rank] for key in ("worst", "average")},
-        bars=class_lines(row, board.attack, class_names=board.class_names) if row.finished else None,
+        bars=class_lines(row, board.attacks, class_names=board.class_names) if row.finished else None,
         matrix=matrix(row, board.attack, class_names=board.class_names) if row.finished else None,
         curves=list(_curves(board, row)),
         hyperparameters=hyperparameters(row),

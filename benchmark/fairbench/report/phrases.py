@@ -157,7 +157,7 @@ def promotions(row: Row) -> list[str]:
 
 def precision_sentence(board: Board) -> str:
     """How well a test set of this size knows one class."""
-    smallest = min((count for count in board.counts if count), default=0)
+    smallest = smallest_class(board)
     if not smallest:
         return ""
     low, high = wilson(smallest // 2, smallest - smallest % 2)
@@ -165,14 +165,29 @@ def precision_sentence(board: Board) -> str:
         f"The smallest class has {plural(smallest, 'test image')}: one seed knows a class accuracy of 50 % to "
         f"±{50 * (high - low):.0f} points (95 %, Wilson). Smaller differences are no evidence."
     )
-    if smallest >= FEW:
+    if not few_images(board):
         return sentence
     return f"{sentence} With so few images the mean of the worst classes says more than the single worst one."
 
 
+def smallest_class(board: Board) -> int:
+    """Its test images, of the classes that have any; 0 if none has."""
+    return min((count for count in board.counts if count), default=0)
+
+
+def few_images(board: Board) -> bool:
+    """Whether the single worst class is mostly noise, so that the mean of the worst classes stands out beside it."""
+    return 0 < smallest_class(board) < FEW
+
+
 def worst_classes(row: Row, attack: Attack) -> str:
     """Names of the worst class over seeds, the most frequent first: `cat ×2, deer`."""
-    counted = Counter(run.worst_class(attack) for run in row.finished).most_common()
+    return most_frequent(run.worst_class(attack) for run in row.finished)
+
+
+def most_frequent(names: Iterable[str]) -> str:
+    """Names that repeat, the most frequent first: `cat ×2, deer`; one alone without its number."""
+    counted = Counter(names).most_common()
     if len(counted) == 1:
         return counted[0][0]
     return ", ".join(f"{name} ×{times}" if times > 1 else name for name, times in counted)
@@ -189,6 +204,15 @@ def statistics_sentence(board: Board) -> str:
         "Intervals are 95 %, over images and seeds: the Bonferroni-Wilson envelope for the worst class, "
         f"{board.draws:,} bootstrap draws with seed {board.bootstrap_seed} for the rest. A row may have any rank of "
         "its span, for all rows together at 95 %; rows of one group cannot be told from the best of it."
+    )
+
+
+def best_sentence(board: Board) -> str:
+    """What a share of resamples won is, and what it is not."""
+    return (
+        f"“Best” is the share of {board.draws:,} resamples of seeds and images that the row wins, a tie shared: the "
+        "bootstrap’s probability of being best. It describes these results and proves no order, because every resample "
+        "starts from the order that was observed, and a bootstrap of a minimum is biased."
     )
 
 

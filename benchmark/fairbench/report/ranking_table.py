@@ -1,7 +1,7 @@
 """The ranking of a board as a table: which columns it has, how sure a place is, and by what its rows can be found.
 
     [column.title for column in columns(board)]         # ["Rank", "Method", "Worst class", "Average", ...]
-    places(board, "worst")[0]                           # Place(first=1, last=4, group=1)
+    places(board, "worst")[0]                           # Place(first=1, last=4, group=1, best=0.34)
     traits(row)["family"]                               # "fairness"
 
 The names of columns and traits are what a link to a view holds, so they stay as they are.
@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fairbench.board import Board
-from fairbench.report.phrases import attack_names, card_of
+from fairbench.report.phrases import attack_names, card_of, few_images
 from fairbench.row import Row
-from fairbench.statistics.keys import SHARES, share_size
+from fairbench.statistics.keys import SHARES, distinct_keys, share_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +39,19 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """What the data say about the rank of a row: first and last it may have, and its tie group, all from 1."""
+    """What the data say about the rank of a row.
+
+    Attributes:
+        first: rank that it may have, from 1.
+        last: rank that it may have.
+        group: of rows that cannot be told from the best of them, from 1.
+        best: share of resamples in which it comes first.
+    """
 
     first: int
     last: int
     group: int
+    best: float
 
     @property
     def span(self) -> str:
@@ -61,7 +69,13 @@ def columns(board: Board) -> list[Column]:
         Column(name="method", title="Method", kind="method", first="ascending"),
         Column(name="worst", title="Worst class", above=above, kind="number headline"),
         Column(name="average", title="Average", above=above),
-        Column(name="tail", title=f"Worst {SHARES[tail_key(board)]} %", above=above, help="mean of the worst classes"),
+        Column(
+            name="tail",
+            title=f"Worst {SHARES[tail_key(board)]} %",
+            above=above,
+            kind="number headline" if few_images(board) else "number",
+            help="mean of the worst classes",
+        ),
         *(
             Column(name=f"{attack}-{name}", title=title, above=names[attack])
             for attack in others
@@ -91,7 +105,22 @@ def places(board: Board, key: str) -> list[Place]:
     """Of the ranked rows, by a key of `fairbench.statistics`."""
     found = board.standings[key]
     groups = {row: number for number, group in enumerate(found.groups, start=1) for row in group}
-    return [Place(first=int(first), last=int(last), group=groups[row]) for row, (first, last) in enumerate(found.ranks)]
+    return [
+        # Rounded, so that every machine shows the same decimals.
+        Place(first=int(first), last=int(last), group=groups[row], best=round(float(found.best[row]), 9))
+        for row, (first, last) in enumerate(found.ranks)
+    ]
+
+
+def key_title(key: str) -> str:
+    """What a key of `fairbench.statistics` is called: `worst class`, `worst 20 %`, `average`."""
+    titles = {"worst": "worst class", "average+worst": "average + worst class"}
+    return titles.get(key, f"worst {SHARES[key]} %" if key in SHARES else key)
+
+
+def shown_keys(board: Board) -> list[str]:
+    """Keys that are not another one on so few classes."""
+    return distinct_keys(sum(count > 0 for count in board.counts))
 
 
 def traits(row: Row) -> dict[str, str]:

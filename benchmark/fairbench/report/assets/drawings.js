@@ -47,11 +47,16 @@ const drawings = {
 
   /** A bar for every class and seed, its interval, and a tick where the clean accuracy is. */
   bars(table, width) {
-    const seeds = [...table.tHead.rows[0].querySelectorAll("th")].map((header) => header.textContent);
+    const headers = [...table.tHead.rows[0].querySelectorAll("th")];
+    const seeds = headers.map((header) => header.textContent);
+    const span = headers[0].colSpan;
     const classes = lines(table).map(({ name, cells }, row) => {
-      const bars = seeds.map((seed, k) => cells.slice(1 + 3 * k, 4 + 3 * k)).map((three) => three.flatMap(numbers));
+      const images = table.dataset.images ?? cells.shift().textContent;
+      const own = seeds.map((_, k) => cells.slice(span * k, span * (k + 1))).filter(({ length }) => length === span);
+      // The first cell of a seed begins with the attack that ranks and its interval; clean comes next, or in the last.
+      const bars = own.map((found) => [...numbers(found[0]), ...numbers(found.at(-1))].slice(0, 4));
       const measured = bars.filter((values) => values.length === 4);
-      return { row, name, bars: measured, images: cells[0].textContent };
+      return { row, name, bars: measured, images };
     });
     const thick = classes.length > 20 ? 4 : 8;
     const step = thick * seeds.length + (classes.length > 20 ? 5 : 10);
