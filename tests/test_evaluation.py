@@ -31,6 +31,7 @@ EVALUATION = Evaluation(pgd_step=0.01, batch_size=16)
 THREAT = Threat(epsilon=0.05, step=0.02)
 QUIET = {
     "randomised": False,
+    "batch_dependent": False,
     "probability_outputs": False,
     "grad_at_inference": False,
     "train_mode_modules": [],
@@ -190,10 +191,11 @@ def optimising(images: Tensor) -> Tensor:
     ("model", "flag", "sentence"),
     [
         (Wrapped(after=lambda z: F.dropout(z, 0.1, training=True)), "randomised", "different answers"),
+        (Wrapped(before=lambda x: x - x.mean(dim=0)), "batch_dependent", "depends on the other images of its batch"),
         (Wrapped(after=lambda z: z.softmax(dim=1)), "probability_outputs", "returns probabilities"),
         (Wrapped(before=optimising), "grad_at_inference", "computes gradients while it predicts"),
     ],
-    ids=["randomised", "probabilities", "optimising"],
+    ids=["randomised", "batch", "probabilities", "optimising"],
 )
 def test_a_model_that_standard_does_not_fit_is_flagged(model: nn.Module, flag: str, sentence: str, run: Run) -> None:
     found = run(model, evaluation=replace(EVALUATION, tier="screen"))

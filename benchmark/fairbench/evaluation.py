@@ -35,11 +35,11 @@ class Evaluated:
 
     Attributes:
         rows: the columns of `fairbench.store.SCHEMA`, in their types, one row per image.
-        flags: signs of distrust, plain values: `randomised`, `probability_outputs`, `grad_at_inference`,
-            `train_mode_modules`; `zero_gradient_share` among correctly classified images, and the same by class;
-            `nonfinite` images; with AutoAttack also `unverified_breaks`, `square_gain_pp` and `pgd_aa_gap_pp` in points
-            of accuracy, `order_violations`, the classes of which AutoAttack leaves more images robust than PGD-20, and
-            where there was an audit `audit_breaks`.
+        flags: signs of distrust, plain values: `randomised`, `batch_dependent`, `probability_outputs`,
+            `grad_at_inference`, `train_mode_modules`; `zero_gradient_share` among correctly classified images, and the
+            same by class; `nonfinite` images; with AutoAttack also `unverified_breaks`, `square_gain_pp` and
+            `pgd_aa_gap_pp` in points of accuracy, `order_violations`, the classes of which AutoAttack leaves more
+            images robust than PGD-20, and where there was an audit `audit_breaks`.
         warnings: the flags that matter, as sentences.
         seconds: wall time of `pgd20` and `autoattack`, interrupted sessions included for the latter.
         reached: the tier, why it is higher than the one asked for, and what the audit of `fast` saw.

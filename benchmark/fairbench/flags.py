@@ -24,6 +24,12 @@ NOTABLE_SQUARE_GAIN_PP = 0.2
 NOTABLE_PGD_AA_GAP_PP = 10.0
 """Gaps of 3 to 9 points are common in the literature."""
 
+PARTED = 8
+"""Images, or a few more, in whose company each is asked a third time; batch norm in train mode takes none alone."""
+
+NOTABLE_BATCH_DISTANCE = 0.01
+"""Of half of the images. Half precision rounds otherwise in batches of another size, by less than a hundredth."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Behaviour:
@@ -31,19 +37,21 @@ class Behaviour:
 
     Attributes:
         randomised: asked twice, it gives different logits.
+        batch_dependent: asked for an image in other company, it gives different logits.
         probability_outputs: every row lies in [0, 1] and sums to 1.
         grad_at_inference: it records gradients while it predicts, as defences that optimise at inference do.
         train_mode_modules: modules that are in train mode in spite of `eval()`.
     """
 
     randomised: bool
+    batch_dependent: bool
     probability_outputs: bool
     grad_at_inference: bool
     train_mode_modules: list[str]
 
 
 def behaviour(model: nn.Module, images: Tensor, *, classes: int, batch_size: int, seed: int) -> Behaviour:
-    """Ask the model twice for every image; the model and the random state are left as they were.
+    """Ask the model three times for every image; the model and the random state are left as they were.
 
     Args:
         model: images to logits.
@@ -53,7 +61,7 @@ def behaviour(model: nn.Module, images: Tensor, *, classes: int, batch_size: int
         seed: of the random state that a randomised model draws from.
     """
     judged = Judged(model, classes=classes)
-    randomised, recorded, probabilities = False, False, True
+    randomised, dependent, recorded, probabilities = False, False, False, True
 
     def record(tensor: Tensor) -> Tensor:
         nonlocal recorded
@@ -64,18 +72,27 @@ def behaviour(model: nn.Module, images: Tensor, *, classes: int, batch_size: int
         for batch in map(unit_images, torch.split(images, batch_size)):
             with saved_tensors_hooks(record, lambda tensor: tensor):
                 first, second = judged(batch), judged(batch)
+                parted = torch.cat([judged(part) for part in batch.tensor_split(max(1, len(batch) // PARTED))])
             # As the reference: beyond what round-off of kernels can explain.
-            distance = (nn.functional.normalize(first) - nn.functional.normalize(second)).norm(dim=1)
-            randomised = randomised or bool((distance > 1e-4).any())
+            randomised = randomised or bool((_distance(first, second) > 1e-4).any())
+            dependent = dependent or bool(_distance(first, parted).median() > NOTABLE_BATCH_DISTANCE)
             summing = ((first.sum(dim=1) - 1).abs() < 1e-5).all()
             probabilities = probabilities and bool(summing & (first > -1e-5).all() & (first < 1 + 1e-5).all())
         training = [name or type(model).__name__ for name, module in model.named_modules() if module.training]
     return Behaviour(
         randomised=randomised,
+        batch_dependent=dependent and not randomised,
         probability_outputs=probabilities,
         grad_at_inference=recorded,
         train_mode_modules=training,
     )
+
+
+def _distance(first: Tensor, second: Tensor) -> Tensor:
+    """Between logits of length one, (n,)."""
+    one, another = nn.functional.normalize(first), nn.functional.normalize(second)
+    distance: Tensor = torch.linalg.vector_norm(one - another, dim=1)
+    return distance
 
 
 def warnings(flags: Mapping[str, Any]) -> list[str]:
@@ -89,6 +106,9 @@ def warnings(flags: Mapping[str, Any]) -> list[str]:
     sentences = {
         "The model gives different answers to the same image; AutoAttack standard does not fit randomised models.": (
             flags["randomised"]
+        ),
+        "The model's answer to an image depends on the other images of its batch; so do the verdicts.": (
+            flags["batch_dependent"]
         ),
         "The model computes gradients while it predicts; AutoAttack standard does not fit defences that optimise at "
         "inference.": flags["grad_at_inference"],

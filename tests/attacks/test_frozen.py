@@ -36,3 +36,13 @@ def test_train_mode_keeps_modes(small_net: nn.Module) -> None:
         before = small_net[1].running_mean.clone()  # type: ignore[index]
         small_net(torch.rand(4, 1, 4, 4))
         assert not torch.equal(before, small_net[1].running_mean)  # type: ignore[index]
+
+
+def test_statistics_stay_as_they_were_where_a_module_refuses_eval_mode(small_net: nn.Module) -> None:
+    norm = small_net[1]  # type: ignore[index]
+    norm.train = lambda _mode=True: norm
+    before = {name: value.clone() for name, value in small_net.state_dict().items()}
+    with frozen(small_net):
+        assert norm.training
+        small_net(torch.rand(4, 1, 4, 4))
+    assert all(torch.equal(value, before[name]) for name, value in small_net.state_dict().items())

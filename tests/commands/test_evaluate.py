@@ -266,7 +266,7 @@ class TestSeveral:
                 class Broken(nn.Module):
                     def forward(self, images: torch.Tensor) -> torch.Tensor:
                         if len(images) > 2:
-                            raise RuntimeError("mat1 and mat2\nshapes")
+                            raise ValueError("mat1 and mat2\nshapes")
                         return images.flatten(1)[:, :3]
 
                 return Broken(), ()
@@ -288,7 +288,7 @@ class TestSeveral:
         models = ("--model", "robustbench:Broken2020", "--model", "robustbench:Wong2020Fast")
         done = cli("evaluate", "--dataset", "tiny.npz", "--tier", "screen", *models)
         assert done.exit_code == 1
-        assert "Broken2020: RuntimeError: mat1 and mat2" in done.output
+        assert "Broken2020: ValueError: mat1 and mat2" in done.output
         assert "1 of 2 models have no outcomes: Broken2020." in done.output
         assert Path("results/tiny/external-Wong2020Fast/seed0.parquet").exists()
 

@@ -89,16 +89,27 @@ def test_pixels_may_be_bytes(linear: nn.Module, images: Tensor, labels: Tensor) 
     assert rows[0].equals(rows[1])
 
 
+def test_a_caller_who_only_predicts_may_call_it(linear: nn.Module, images: Tensor, labels: Tensor) -> None:
+    """Attacks differentiate, under `inference_mode`, too; weights that were made under it cannot be differentiated."""
+    expected = evaluate(linear, images, labels, tier="screen").rows
+    with torch.inference_mode():
+        assert evaluate(linear, images.clone(), labels, tier="screen").rows.equals(expected)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+        with pytest.raises(UserError, match=r"weights were made under torch\.inference_mode"):
+            evaluate(model, images, labels, tier="screen")
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"norm": "linf"}, "norm = 'linf' is not allowed; allowed: Linf, L2"),
     ({"tier": "quick"}, "tier = 'quick' is not allowed; allowed: screen, fast, full"),
     ({"engine": "auto"}, "engine = 'auto' is not allowed; allowed: fairbench, reference"),
     ({"search": "fp16"}, "search = 'fp16' is not allowed; allowed: fp32, bf16"),
     ({"engine": "reference", "search": "bf16"}, "allowed: fp32 with the reference engine"),
-    ({"epsilon": "8/255"}, "epsilon = '8/255' is not allowed; allowed: a number .* such as 8 / 255"),
+    ({"epsilon": "8/255"}, "epsilon = '8/255' is not allowed; allowed: a finite number .* such as 8 / 255"),
     ({"epsilon": 8}, r"threat\.epsilon = 8 is not allowed"),
     ({"epsilon": -0.1}, r"threat\.epsilon = -0\.1 is not allowed"),
-    ({"epsilon": float("nan")}, r"threat\.epsilon = nan is not allowed"),
+    ({"epsilon": float("nan")}, "epsilon = nan is not allowed; allowed: a finite number"),
+    ({"epsilon": float("inf"), "norm": "L2"}, "epsilon = inf is not allowed; allowed: a finite number"),
     ({"batch_size": 0}, r"batch_size = 0 is not allowed; allowed: 1 or more"),
     ({"seed": -1}, "seed = -1 is not allowed"),
     ({"name": "a/b"}, "The name 'a/b' is not allowed"),

@@ -22,6 +22,7 @@ def run_with(results: Path, write_run: WriteRun, flags: dict[str, Any]) -> Run:
 def test_every_flag_has_its_column(results: Path, write_run: WriteRun) -> None:
     flags = {
         "randomised": True,
+        "batch_dependent": False,
         "probability_outputs": False,
         "grad_at_inference": False,
         "train_mode_modules": ["dropout", "norm"],
@@ -36,6 +37,7 @@ def test_every_flag_has_its_column(results: Path, write_run: WriteRun) -> None:
     shown = cells(run_with(results, write_run, flags))
     assert dict(zip(COLUMNS, shown, strict=True)) == {
         "randomised": "yes",
+        "batch_dependent": "no",
         "probability_outputs": "no",
         "grad_at_inference": "no",
         "train_mode_modules": "dropout, norm",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 
@@ -14,7 +15,7 @@ def frozen(model: nn.Module, *, train_mode: bool = False) -> Iterator[None]:
     for weight gradients.
 
     Args:
-        model: left as it was found, also after an exception.
+        model: left as it was found, also after an exception; so are the buffers of modules that refuse eval mode.
         train_mode: keep the modes as they are, so that batch norm sees the attack (an option of released codes).
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -23,9 +24,14 @@ def frozen(model: nn.Module, *, train_mode: bool = False) -> Iterator[None]:
         parameter.requires_grad_(False)
     if not train_mode:
         model.eval()
+    unquiet = [] if train_mode else [module for module in model.modules() if module.training]
+    buffers = [(buffer, buffer.clone()) for module in unquiet for buffer in module.buffers(recurse=False)]
     try:
         yield
     finally:
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
         for parameter in parameters:
             parameter.requires_grad_(True)
         for module, training in modes:

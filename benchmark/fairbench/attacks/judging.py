@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import Node, get_gradient_edge
 
 from fairbench.errors import UserError
 
@@ -56,7 +57,9 @@ def another_class(labels: Tensor) -> Tensor:
 
 
 class Judged(nn.Module):
-    """The same model with fp32 logits, and a zero input gradient where it has none (a quantised input, say).
+    """The same model with fp32 logits, and a zero input gradient where it has none.
+
+    It has none if it decides on a quantised input without a gradient, say, or on what its own optimisation left of it.
 
     Args:
         model: images to logits (batch, classes).
@@ -81,6 +84,20 @@ class Judged(nn.Module):
                 f"The model returned {shape} for {len(images)} images; allowed: logits of shape "
                 f"{(len(images), self.classes)}, one column for each of {self.classes} classes."
             )
-        if images.requires_grad and not logits.requires_grad:
+        if images.requires_grad and not _reaches(logits, images):
             logits = logits + 0 * images.flatten(1).sum(dim=1, keepdim=True)
         return logits.float()
+
+
+def _reaches(logits: Tensor, images: Tensor) -> bool:
+    """Whether a way back leads from the logits to the images; they may want gradients of something else alone."""
+    end = get_gradient_edge(images).node
+    waiting, seen = [logits.grad_fn], set[Node]()
+    while waiting:
+        node = waiting.pop()
+        if node is end:
+            return True
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [before for before, _ in node.next_functions]
+    return False

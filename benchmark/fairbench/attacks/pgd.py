@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from fairbench.attacks.ball import Ball
 from fairbench.attacks.frozen import frozen
+from fairbench.attacks.input_gradient import input_gradient
 from fairbench.losses import cross_entropy
 from fairbench.suite import Threat
 
@@ -140,7 +141,7 @@ def pgd(  # noqa: C901, PLR0915  the loop of the engine reads better in one piec
             noise = torch.empty_like(images).normal_(generator=generator) if jitter > 0 else None
             points.requires_grad_(True)
             logits = model(points).float()
-            (gradient,) = torch.autograd.grad(loss(logits, here(target)).sum(), points)
+            gradient = input_gradient(loss(logits, here(target)), points)
             points, logits = points.detach(), logits.detach()
             correct = logits.argmax(dim=1) == here(labels)
             if observe is not None:

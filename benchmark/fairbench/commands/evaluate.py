@@ -95,7 +95,7 @@ def evaluate(asked: Asked, folders: Folders, *, device: str) -> int:
         except KeyboardInterrupt:
             out.print("Interrupted. Verdicts found so far are kept; the same command goes on from here.")
             return INTERRUPTED
-        except (UserError, RuntimeError) as error:  # torch raises the latter, from the code of a model
+        except Exception as error:  # the border to foreign code: a model may raise anything, and the others wait
             if len(names) == 1:
                 raise
             failed.append(name)

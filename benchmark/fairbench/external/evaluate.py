@@ -10,6 +10,7 @@ The model is judged exactly as a run of ours is, by the same attacks with the sa
 how, nobody can check here, so it stands beside a ranking and not in it. Importing this module imports nothing heavy.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,15 +83,15 @@ def evaluate(
     ):
         check(holds=value in allowed, field=field, value=value, allowed=", ".join(allowed))
     check(
-        holds=isinstance(epsilon, int | float),
+        holds=isinstance(epsilon, int | float) and math.isfinite(epsilon),
         field="epsilon",
         value=epsilon,
-        allowed="a number in units of pixel values in [0, 1], such as 8 / 255",
+        allowed="a finite number in units of pixel values in [0, 1], such as 8 / 255",
     )
     threat = Threat(norm=norm, epsilon=epsilon, step=epsilon / 4)
     evaluation = Evaluation(tier=tier, pgd_step=threat.step, engine=engine, search=search, batch_size=batch_size)
 
-    from torch import nn  # noqa: PLC0415  importing fairbench must not
+    from torch import inference_mode, nn  # noqa: PLC0415  importing fairbench must not
 
     from fairbench.external.given import given_sample  # noqa: PLC0415
     from fairbench.external.outcomes import compute_outcomes, known_outcomes  # noqa: PLC0415
@@ -98,15 +99,21 @@ def evaluate(
 
     if not isinstance(model, nn.Module):
         raise UserError(f"A model of type {type(model).__name__} is not allowed; allowed: a torch.nn.Module.")
-    run = ExternalRun(
-        name=name,
-        seed=seed,
-        model=model,
-        specification=f"{type(model).__module__}:{type(model).__qualname__}",
-        sample=given_sample(images, labels, model=model, class_names=class_names, dataset=dataset, indices=indices),
-        threat=threat,
-        evaluation=evaluation,
-    )
+    if any(weight.is_inference() for weight in (*model.parameters(), *model.buffers())):
+        raise UserError(
+            "The model's weights were made under torch.inference_mode(), so that nothing can be differentiated; build "
+            "the model outside of it."
+        )
     folder, work = (None if path is None else Path(path) for path in (results, work_dir))
-    known = None if folder is None else known_outcomes(run, folder)
-    return known or compute_outcomes(run, results=folder, work_dir=work, progress=progress)
+    with inference_mode(mode=False):  # which a caller who only predicts may be in; attacks differentiate
+        run = ExternalRun(
+            name=name,
+            seed=seed,
+            model=model,
+            specification=f"{type(model).__module__}:{type(model).__qualname__}",
+            sample=given_sample(images, labels, model=model, class_names=class_names, dataset=dataset, indices=indices),
+            threat=threat,
+            evaluation=evaluation,
+        )
+        known = None if folder is None else known_outcomes(run, folder)
+        return known or compute_outcomes(run, results=folder, work_dir=work, progress=progress)

@@ -49,6 +49,7 @@ def _listed(value: Any) -> str:
 
 COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "randomised": ("Randomised", _answer),
+    "batch_dependent": ("Depends on the batch", _answer),
     "probability_outputs": ("Returns probabilities", _answer),
     "grad_at_inference": ("Optimises at inference", _answer),
     "train_mode_modules": ("In train mode", _listed),

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fairbench.attacks.ball import Ball
+from fairbench.attacks.input_gradient import input_gradient
 from fairbench.attacks.standard.found import Found, Predict
 from fairbench.attacks.standard.noise import NoiseSource
 from fairbench.attacks.standard.rechecking import rechecked
@@ -208,7 +209,7 @@ def _evaluate(
         logits = model(point)
         value = loss(logits, at.labels, at.targets)
         # A network in channels-last order answers in this order; what follows is faster in that of the images.
-        gradient = torch.autograd.grad(value.sum(), point)[0].contiguous() if differentiate else torch.zeros_like(point)
+        gradient = input_gradient(value, point).contiguous() if differentiate else torch.zeros_like(point)
     wrong = rechecked(logits.detach(), at.point, at.labels, exact=exact).argmax(dim=1) != at.labels
     return value.detach(), gradient, wrong
 

@@ -21,6 +21,7 @@ and for the other three the backward through the check, dearer than a forward, w
 import torch
 from torch import Tensor
 
+from fairbench.attacks.input_gradient import input_gradient
 from fairbench.attacks.standard.found import Found, Predict
 from fairbench.attacks.standard.projections import shortest_move
 from fairbench.attacks.standard.rechecking import rechecked
@@ -111,8 +112,8 @@ def _linearise(model: Predict, points: Tensor, label: Tensor, target: Tensor) ->
         points = points.detach().requires_grad_()
         logits = model(points)
         gap = (logits.gather(1, target[:, None]) - logits.gather(1, label[:, None])).squeeze(1)
-        (gradient,) = torch.autograd.grad(gap.sum(), points)
-    return gap.detach(), gradient.flatten(1)
+        normal = input_gradient(gap, points)
+    return gap.detach(), normal.flatten(1)
 
 
 def _step(points: Tensor, clean: Tensor, *, gap: Tensor, normal: Tensor, norm: Norm) -> Tensor:
