@@ -99,6 +99,15 @@ class TestForms:
         assert "Images with infinite or NaN logits, which count as broken: 30." in done.output
 
 
+def test_what_a_model_raises_is_a_sentence(cli: Cli) -> None:
+    """With the place in its code; a traceback is for those who ask Python for it."""
+    done = cli("evaluate", "--dataset", "tiny.npz", "--name", "mine", "--model", "models.py:Picky")
+    assert done.exit_code == 2
+    assert "Its code raised ValueError: no such colours (" in words(done)
+    assert "models.py, line" in words(done)
+    assert not FILE.exists()
+
+
 class TestAgain:
     def test_nothing_is_computed_twice(self, cli: Cli) -> None:
         first = cli(*MINE, "--tier", "screen")
@@ -175,7 +184,7 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("--mean", "0.5"), "--mean and --std go together"),
     (("--mean", "red", "--std", "1"), "are no normalisation; both are numbers with commas between them"),
     (("--model", "models.py:five"), "does not fit the model"),
-    (("--model", "models.py:six"), "models.py has no function 'six'; it defines: Diverged, Large, five, linear, pale"),
+    (("--model", "models.py:six"), "models.py has no function 'six'; it defines: Diverged, Large, Picky, five, linear, pale"),
     (("--model", "digits-cn"), "Unknown model 'digits-cn'. Did you mean 'digits-cnn'?"),
     (("--image-size", "5"), "cannot take images of 3x5x5 (channels, height, width)"),
     (("--device", "cuda:99"), "--device cuda:99 is not available; available here: auto, cpu"),
@@ -288,7 +297,7 @@ class TestSeveral:
         models = ("--model", "robustbench:Broken2020", "--model", "robustbench:Wong2020Fast")
         done = cli("evaluate", "--dataset", "tiny.npz", "--tier", "screen", *models)
         assert done.exit_code == 1
-        assert "Broken2020: ValueError: mat1 and mat2" in done.output
+        assert "Broken2020: Its code raised ValueError: mat1 and mat2" in done.output
         assert "1 of 2 models have no outcomes: Broken2020." in done.output
         assert Path("results/tiny/external-Wong2020Fast/seed0.parquet").exists()
 

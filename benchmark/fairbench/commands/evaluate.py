@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from traceback import extract_tb
 
 import torch
 from rich.console import Console
@@ -96,14 +97,20 @@ def evaluate(asked: Asked, folders: Folders, *, device: str) -> int:
             out.print("Interrupted. Verdicts found so far are kept; the same command goes on from here.")
             return INTERRUPTED
         except Exception as error:  # the border to foreign code: a model may raise anything, and the others wait
+            reason = str(error) if isinstance(error, UserError) else _blamed(error)
             if len(names) == 1:
-                raise
+                raise UserError(reason) from error
             failed.append(name)
-            reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
             out.print(f"[red]{escape(name)}:[/red] {escape(reason)}")
     if failed:
         out.print(f"{len(failed)} of {len(names)} models have no outcomes: {', '.join(failed)}.", markup=False)
     return 1 if failed else 0
+
+
+def _blamed(error: Exception) -> str:
+    """What foreign code raised, and where."""
+    place = extract_tb(error.__traceback__)[-1]
+    return f"Its code raised {type(error).__name__}: {first_line(error)} ({place.filename}, line {place.lineno})."
 
 
 def _one(

@@ -229,17 +229,31 @@ def test_any_image_size(norm: Norm, shape: tuple[int, int, int]) -> None:
         assert ball.contains(points).all()
 
 
-def test_a_tie_ends_the_search_and_is_a_break_if_the_prediction_says_so(make_case: Make) -> None:
-    """As in the library, where a margin of zero is enough to stop, but not to count."""
-    calls: list[int] = []
-
+def test_a_tie_is_a_break_if_the_prediction_says_so(make_case: Make) -> None:
     def constant(points: Tensor) -> Tensor:
-        calls.append(len(points))
         return torch.zeros(len(points), 10)
 
     case = replace(make_case(count=4), model=constant, labels=torch.tensor([0, 1, 0, 2]))
     assert attack(case).broken.tolist() == [False, True, False, True]
-    assert calls == [4]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_tie_does_not_end_the_search(norm: Norm, make_case: Make) -> None:
+    """Logits in steps of a half often tie, and the library would stop there."""
+    case = make_case(norm, count=60, epsilon={"Linf": 0.03, "L2": 0.2}[norm])
+    model: nn.Module = case.model
+
+    def coarse(points: Tensor) -> Tensor:
+        logits: Tensor = (8 * model(points)).round() / 2
+        return logits
+
+    labels = coarse(case.images).argmax(dim=1)
+    found = attack(replace(case, model=coarse, labels=labels), queries=200)
+    assert torch.equal(coarse(found.images).argmax(dim=1) != labels, found.broken)
+    points = found.images[found.broken]
+    assert len(points) > 0
+    tied = (coarse(case.images).topk(2).values.diff(dim=1) == 0).squeeze(1)
+    assert (tied & found.broken).any()  # these began in a tie
 
 
 # Cost and side effects.

@@ -185,14 +185,17 @@ class _Search:
         return reached, logits
 
     def _take(self, image: Tensor, points: Tensor, reached: Tensor, logits: Tensor) -> None:
-        """Better points of some images, (m,). A tie ends the search as in the reference; a break is a wrong label."""
+        """Better points of some images, (m,). A tie breaks if the prediction is wrong; else the search goes on.
+
+        The reference ends at any tie. In fp32 there is none; in half precision it would hide breaks.
+        """
         self._best[image], self._margin[image] = points, reached
-        if bool((reached > 0).all()):
+        wrong = (reached <= 0) & (logits.argmax(dim=1) != self._labels[image])
+        if not bool(wrong.any()):
             return
-        wrong = logits.argmax(dim=1) != self._labels[image]
         rows = self.rows[image[wrong]]
         self.found[rows], self.broken[rows] = points[wrong], True
-        left = (self._margin > 0).nonzero().flatten()
+        left = (~self.broken[self.rows]).nonzero().flatten()
         self.rows, self.ball, self._labels = self.rows[left], self.ball.rows(left), self._labels[left]
         self._best, self._margin = self._best[left], self._margin[left]
         self._slots, self._next = self._slots[left], self._next[left]
