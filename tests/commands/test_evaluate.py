@@ -184,7 +184,7 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("--mean", "0.5"), "--mean and --std go together"),
     (("--mean", "red", "--std", "1"), "are no normalisation; both are numbers with commas between them"),
     (("--model", "models.py:five"), "does not fit the model"),
-    (("--model", "models.py:six"), "models.py has no function 'six'; it defines: Diverged, Large, Picky, five, linear, pale"),
+    (("--model", "models.py:six"), "has no function 'six'; it defines: Diverged, Large, Picky, five, linear, pale"),
     (("--model", "digits-cn"), "Unknown model 'digits-cn'. Did you mean 'digits-cnn'?"),
     (("--image-size", "5"), "cannot take images of 3x5x5 (channels, height, width)"),
     (("--device", "cuda:99"), "--device cuda:99 is not available; available here: auto, cpu"),
