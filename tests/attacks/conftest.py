@@ -1,12 +1,23 @@
 """Networks on which an attack's result is known or quick."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from fairbench.suite import Threat
+from fairbench.attacks.autoattack import AutoAttack, AutoAttacked
+from fairbench.attacks.settings import AutoAttackSettings
+from fairbench.store import ATTACKS
+from fairbench.suite import Engine, Evaluation, Threat
+
+QUICK = AutoAttackSettings(apgd_iterations=8, fab_iterations=5, square_queries=60, targets=3)
+WEAK = Threat(epsilon=0.1, step=0.03)
 
 
 class Line(nn.Module):
@@ -70,3 +81,48 @@ def digits() -> tuple[Tensor, Tensor]:
     images, labels = torch.tensor(found.images[-50:, None] / 16, dtype=torch.float32), torch.tensor(found.target[-50:])
     labels[:2] = (labels[:2] + 1) % 10
     return images, labels
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """Small tensors are slower on several threads, and rounding may depend on their number."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(params=["fairbench", "reference"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Both, unless a test names one."""
+    named: Engine = request.param
+    return named
+
+
+@pytest.fixture
+def attack(
+    digits: tuple[Tensor, Tensor], trained: nn.Module, engine: Engine, tmp_path: Path
+) -> Callable[..., AutoAttacked]:
+    """Attacks the fifty digits; every default can be replaced."""
+
+    def run(
+        model: nn.Module = trained,
+        images: Tensor = digits[0],
+        labels: Tensor = digits[1],
+        *,
+        classes: int = 10,
+        threat: Threat = WEAK,
+        folder: Path = tmp_path,
+        attacks: tuple[str, ...] = ATTACKS,
+        **options: Any,
+    ) -> AutoAttacked:
+        with torch.no_grad():
+            clean = model(images).argmax(dim=1)
+        options = {"evaluation": Evaluation(pgd_step=0.03, batch_size=16), "settings": QUICK, **options}
+        options["evaluation"] = replace(options["evaluation"], engine=engine)
+        attacking = AutoAttack(
+            model, images, labels, clean=clean, classes=classes, threat=threat, folder=folder, **options
+        )
+        return attacking.attack(*attacks)
+
+    return run

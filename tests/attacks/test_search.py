@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,6 @@ from fairbench.suite import Evaluation, Norm, Precision
 PRECISIONS: list[Precision] = ["fp32", "bf16"]
 ARCHITECTURES = {"digits-cnn": (1, 8), "mnist-cnn": (1, 12), "cifar-cnn": (3, 16), "resnet18": (3, 16)}
 ARCHITECTURES |= {"preactresnet18": (3, 16), "mobilenetv2": (3, 16)}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Small tensors are slower on several threads, and rounding may depend on their number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -55,15 +55,6 @@ class Case:
         return torch.arange(len(self.images))
 
 
-@pytest.fixture(autouse=True, scope="package")
-def one_thread() -> Iterator[None]:
-    """Small tensors are slower on several threads, and rounding may depend on their number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="package")
 def make_case() -> Callable[..., Case]:
     """A case with random weights; half of the images or so fall to every attack."""
