@@ -14,7 +14,7 @@ from fairbench import load_suite
 from fairbench.audit import Audit
 from fairbench.method import Card
 from fairbench.provenance import Provenance
-from fairbench.receipt import Receipt, file_sha256, receipt_file, write_receipt
+from fairbench.receipt import Receipt, outcomes_sha256, receipt_file, write_receipt
 from fairbench.store import NOT_RUN, Outcomes, no_rows, read_provenance, write_outcomes
 from fairbench.suite import protocol_description
 
@@ -106,7 +106,7 @@ def write_receipt_of() -> Callable[..., Path]:
     def write(outcomes: Path, **changes: Any) -> Path:
         classes = len(read_provenance(outcomes).class_names)
         values: dict[str, Any] = {
-            "outcomes": file_sha256(outcomes),
+            "outcomes": outcomes_sha256(outcomes),
             "weights": "f00d" * 16,
             "seed": 7,
             "attacked": [2] * classes,

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from fairbench import UserError
-from fairbench.checkpoint import file_sha256, load_state, load_weights, save_state, save_weights
+from fairbench.checkpoint import load_state, load_weights, save_state, save_weights
+from fairbench.file_sha256 import file_sha256
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from fairbench.audit import Audit
 from fairbench.errors import UserError
-from fairbench.receipt import file_sha256, read_receipt, receipt_file, receipt_files, write_receipt
+from fairbench.receipt import outcomes_sha256, read_receipt, receipt_file, receipt_files, write_receipt
 from fairbench.store import result_files
 
 WriteRun = Callable[..., Path]
@@ -17,7 +17,7 @@ def test_what_is_written_comes_back(write_run: WriteRun, write_receipt_of: Write
     outcomes = write_run()
     path = write_receipt_of(outcomes, disagreements=3, overstated=2)
     receipt = read_receipt(path)
-    assert receipt.outcomes == file_sha256(outcomes)
+    assert receipt.outcomes == outcomes_sha256(outcomes)
     assert (receipt.attacked, receipt.disagreements, receipt.overstated) == ([2, 2, 2], 3, 2)
     write_receipt(tmp_path / "copy.json", receipt)
     assert read_receipt(tmp_path / "copy.json") == receipt
@@ -41,7 +41,7 @@ def test_others_are_bounded_by_the_smallest_share_of_a_class(write_run: WriteRun
     assert receipt.others_at_most([2, 2, 2]) == 0
 
 
-@pytest.mark.parametrize("reader", [read_receipt, file_sha256])
+@pytest.mark.parametrize("reader", [read_receipt, outcomes_sha256])
 def test_a_missing_file_is_named(tmp_path: Path, reader: Callable[[Path], object]) -> None:
     with pytest.raises(UserError, match=r"nothing\.json.*No such file"):
         reader(tmp_path / "nothing.json")

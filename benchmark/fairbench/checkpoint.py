@@ -3,7 +3,6 @@
 Neither format can run code when it is loaded, so a checkpoint from a stranger is safe to open.
 """
 
-import hashlib
 import io
 import pickle
 from pathlib import Path
@@ -72,9 +71,3 @@ def load_state(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise UserError(f"{path} is not a training state; delete it to train from the beginning.")
     return state
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,6 @@ word is that of whoever keeps the results. What its numbers mean for a run follo
 `fairbench.verified_runs`.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from fairbench.atomic import atomic
 from fairbench.audit import Audit
 from fairbench.errors import UserError, first_line
+from fairbench.file_sha256 import file_sha256
 from fairbench.typed_json import from_object, read_object
 
 RECEIPT_SCHEMA = 1
@@ -73,15 +73,14 @@ def receipt_files(results: Path) -> Iterator[Path]:
     yield from sorted(results.glob(f"*/*/seed*{ENDING}"))
 
 
-def file_sha256(path: Path) -> str:
+def outcomes_sha256(path: Path) -> str:
     """Of the bytes of an outcome file, in hexadecimal.
 
     Raises:
         UserError: if it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
 

@@ -22,11 +22,12 @@ from torch import Tensor, nn
 
 from fairbench.atomic import atomic
 from fairbench.attacks.judging import exact_arithmetic
-from fairbench.checkpoint import file_sha256, save_weights
+from fairbench.checkpoint import save_weights
 from fairbench.data.batches import TrainingBatches, evaluation_batches, unit
 from fairbench.data.dataset import Dataset
 from fairbench.environment import peak_memory
 from fairbench.errors import TrainingFailedError
+from fairbench.file_sha256 import file_sha256
 from fairbench.method import ClassStatistics, Method, Setup, Validation
 from fairbench.models import build_model
 from fairbench.passes import PGD_AT_UNITS, PassCounter

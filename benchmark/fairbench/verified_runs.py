@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fairbench.board import Problem
 from fairbench.errors import UserError
-from fairbench.receipt import ENDING, Receipt, file_sha256, read_receipt, receipt_file, receipt_files
+from fairbench.receipt import ENDING, Receipt, outcomes_sha256, read_receipt, receipt_file, receipt_files
 from fairbench.row import Run
 
 
@@ -47,7 +47,7 @@ def _fitting(path: Path, run: Run, outcomes: Path) -> Receipt:
         UserError: if it is unreadable, of other bytes, or of images that the run does not have.
     """
     receipt = read_receipt(path)
-    if receipt.outcomes != file_sha256(outcomes):
+    if receipt.outcomes != outcomes_sha256(outcomes):
         raise UserError(f"{path} speaks of another {outcomes.name} than the one that is there.")
     counts = run.accuracies["clean"].counts.tolist() if run.finished else []
     attacked = receipt.attacked

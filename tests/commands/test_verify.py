@@ -11,7 +11,7 @@ import torch
 from click.testing import Result
 
 from fairbench.provenance import Provenance
-from fairbench.receipt import file_sha256, read_receipt, receipt_file
+from fairbench.receipt import outcomes_sha256, read_receipt, receipt_file
 from fairbench.store import Outcomes, no_rows, read_outcomes, write_outcomes
 
 Cli = Callable[..., Result]
@@ -128,8 +128,8 @@ def test_a_receipt_is_recorded_for_the_board(cli: Cli, submit: Callable[..., Pro
     assert done.exit_code == 0, done.output
     assert f"Recorded in {RECEIPT}; `fairbench report` shows it." in words(done)
     receipt = read_receipt(RECEIPT)
-    assert receipt.outcomes == file_sha256(FILE)
-    assert receipt.weights == provenance.checkpoints["selected"] == file_sha256(Path("weights.pt"))
+    assert receipt.outcomes == outcomes_sha256(FILE)
+    assert receipt.weights == provenance.checkpoints["selected"] == outcomes_sha256(Path("weights.pt"))
     assert (receipt.seed, receipt.attacked, receipt.disagreements, receipt.overstated) == (5, [2, 2, 2], 0, 0)
     assert (receipt.device, receipt.versions) == ("cpu", provenance.versions)
     assert cli("report").exit_code == 0

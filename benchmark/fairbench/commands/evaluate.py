@@ -9,7 +9,6 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 
-from fairbench.checkpoint import file_sha256
 from fairbench.commands.given_model import Weights, given_model
 from fairbench.console import console as make_console
 from fairbench.display import StageDisplay
@@ -19,6 +18,7 @@ from fairbench.execution.freed_memory import keep_freed_memory
 from fairbench.external.outcomes import compute_outcomes, known_outcomes
 from fairbench.external.run import ExternalRun, check_name
 from fairbench.external.sample import Sample, load_sample, usual_suite
+from fairbench.file_sha256 import file_sha256
 from fairbench.report.class_table import class_table
 from fairbench.suite import Evaluation, Norm, Threat
 from fairbench.suite_file import parse_number

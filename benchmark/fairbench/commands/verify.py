@@ -21,7 +21,7 @@ from fairbench.external.specification import External
 from fairbench.external.verification import Verified, judged_by
 from fairbench.external.verification import verify as compare
 from fairbench.models import model_names
-from fairbench.receipt import Receipt, file_sha256, receipt_file, write_receipt
+from fairbench.receipt import Receipt, outcomes_sha256, receipt_file, write_receipt
 from fairbench.store import Outcomes, read_outcomes
 
 SHOWN = 20
@@ -46,7 +46,7 @@ def verify(
     out = console()
     if record:
         check_writable(file.parent)
-    digest = file_sha256(file)
+    digest = outcomes_sha256(file)
     outcomes = read_outcomes(file)
     judged_by(outcomes)
     where_to = devices(device)[0]

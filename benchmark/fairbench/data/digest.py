@@ -1,9 +1,9 @@
 """What identifies a dataset in a run's key: the bytes of a file, or the name of a built-in dataset."""
 
-import hashlib
 from pathlib import Path
 
 from fairbench.errors import UserError
+from fairbench.file_sha256 import file_sha256
 from fairbench.suite import DatasetSource
 
 
@@ -29,7 +29,6 @@ def file_digest(path: Path, *, advice: str = "Check the path.") -> str:
         UserError: if it is missing or unreadable.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise UserError(f"Cannot read the dataset {path}: {error.strerror or error}. {advice}") from error

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fairbench.checkpoint import file_sha256
 from fairbench.errors import UserError
 from fairbench.external.safe_file import open_safely
+from fairbench.file_sha256 import file_sha256
 
 _WRAPPERS = {"_orig_mod", "model", "module", "net", "network"}
 _OUTERMOST = "."

@@ -15,11 +15,11 @@ from textwrap import shorten
 import torch
 from torch import Tensor, nn
 
-from fairbench.checkpoint import file_sha256
 from fairbench.errors import UserError, unknown
 from fairbench.external.factory import call_factory
 from fairbench.external.foreign_weights import fit, read_weights
 from fairbench.external.normalisation import Normalisation
+from fairbench.file_sha256 import file_sha256
 from fairbench.models import build_model, model_names
 from fairbench.models.normalised import Normalised
 from fairbench.suite import Norm
