@@ -11,12 +11,12 @@ import pytest
 from hypothesis import settings
 
 from fairbench import load_suite
-from fairbench.audit import Audit
-from fairbench.method import Card
-from fairbench.provenance import Provenance
-from fairbench.receipt import Receipt, outcomes_sha256, receipt_file, write_receipt
-from fairbench.store import NOT_RUN, Outcomes, no_rows, read_provenance, write_outcomes
-from fairbench.suite import protocol_description
+from fairbench.method.contract import Card
+from fairbench.outcomes.audit import Audit
+from fairbench.outcomes.provenance import Provenance
+from fairbench.outcomes.receipt import Receipt, outcomes_sha256, receipt_file, write_receipt
+from fairbench.outcomes.store import NOT_RUN, Outcomes, no_rows, read_provenance, write_outcomes
+from fairbench.protocol.suite import protocol_description
 
 WriteRun = Callable[..., Path]
 

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fairbench.cli import main
-from fairbench.store import read_outcomes
-from fairbench.suite_file import suite_names
+from fairbench.outcomes.store import read_outcomes
+from fairbench.protocol.suite_file import suite_names
 
 OPTIONS = {
     "run-all": "--data-dir --device --dry-run --engine --help --jobs --json --method --plugin --rerun --results "
@@ -98,7 +98,7 @@ def tuned(tmp_path: Path) -> Callable[[str], Path]:
     """The digits suite with more lines."""
 
     def write(lines: str) -> Path:
-        text = (resources.files("fairbench") / "suites" / "digits.toml").read_text(encoding="utf-8")
+        text = (resources.files("fairbench.protocol") / "suites" / "digits.toml").read_text(encoding="utf-8")
         (tmp_path / "tuned.toml").write_text(f"{text}\n{lines}\n", encoding="utf-8")
         return tmp_path / "tuned.toml"
 
@@ -273,13 +273,14 @@ def test_a_checkpoint_that_is_none_fails_its_run_only(cli: Cli, tmp_path: Path) 
     """A state file of garbage is named, and left as it is."""
     import torch
 
-    from fairbench import load_suite, methods
-    from fairbench.plan import make_plan
+    from fairbench import load_suite
+    from fairbench.execution.plan import make_plan
+    from fairbench.method import registry
 
     suite = tmp_path / "mine.toml"
     suite.write_text(SUITE.replace('name = "mine"\nfile = "mine.npz"', 'name = "digits"'))
-    chosen = [("pgd-at", methods.create("pgd-at", {}))]
-    run = make_plan(load_suite(str(suite)), chosen, seeds=(0,), create=methods.create, dataset_digest="")[0]
+    chosen = [("pgd-at", registry.create("pgd-at", {}))]
+    run = make_plan(load_suite(str(suite)), chosen, seeds=(0,), create=registry.create, dataset_digest="")[0]
     folder = run.work_folder(tmp_path / "runs")
     folder.mkdir(parents=True)
     torch.save({"weights": [1, 2]}, folder / "state.pt")

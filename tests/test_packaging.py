@@ -44,7 +44,12 @@ def test_the_wheel_holds_every_file_of_the_two_packages_and_nothing_else(package
 
 @pytest.mark.parametrize(
     "name",
-    ["fairbench/suites/digits.toml", "fairbench/py.typed", "fairbench_methods/py.typed", "fairbench_methods/trades.py"],
+    [
+        "fairbench/protocol/suites/digits.toml",
+        "fairbench/py.typed",
+        "fairbench_methods/py.typed",
+        "fairbench_methods/trades.py",
+    ],
 )
 def test_the_wheel_holds_what_runs_need(packaged: set[str], name: str) -> None:
     assert name in packaged
@@ -53,14 +58,14 @@ def test_the_wheel_holds_what_runs_need(packaged: set[str], name: str) -> None:
 def test_the_wheel_holds_the_assets_of_the_report(packaged: set[str]) -> None:
     suffixes = {PurePosixPath(name).suffix for name in packaged if name.startswith("fairbench/report/")}
     assert {".css", ".js", ".j2"} <= suffixes
-    vendored = {PurePosixPath(name) for name in packaged if name.startswith("fairbench/report/assets/vendor/")}
+    vendored = {PurePosixPath(name) for name in packaged if name.startswith("fairbench/report/site/assets/vendor/")}
     libraries = {path.name.split(".", 1)[0] for path in vendored if path.suffix == ".js"}
     assert len(libraries) == 3
     assert libraries == {path.stem for path in vendored if path.suffix == ".LICENSE"}
 
 
 def test_the_wheel_holds_the_templates_of_a_new_method(packaged: set[str]) -> None:
-    prefix = "fairbench/scaffold/"
+    prefix = "fairbench/testing/scaffold/"
     templates = {name.removeprefix(prefix) for name in packaged if name.startswith(prefix)} - {"__init__.py"}
     assert templates == {
         "README.md.template",
@@ -126,17 +131,17 @@ def test_ignore_patterns_are_anchored() -> None:
         "fairbench.data.digest",
         "fairbench.data.sources",
         "fairbench.methods",
-        "fairbench.metrics",
+        "fairbench.outcomes.metrics",
         "fairbench.models",
-        "fairbench.plan",
-        "fairbench.ranking",
+        "fairbench.execution.plan",
+        "fairbench.boards.ranking",
         "fairbench.report",
-        "fairbench.store",
+        "fairbench.outcomes.store",
     ],
 )
 def test_an_import_brings_in_nothing_heavy(module: str) -> None:
     heavy = ["torch", "torchvision", "sklearn", "fairbench_methods"]
-    heavy += [] if module == "fairbench.ranking" else ["scipy"]  # whose statistics need its special functions
+    heavy += [] if module == "fairbench.boards.ranking" else ["scipy"]  # whose statistics need its special functions
     code = f"import json, sys, {module}; print(json.dumps([name for name in {heavy} if name in sys.modules]))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert run.returncode == 0, run.stderr

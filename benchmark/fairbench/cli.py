@@ -211,7 +211,7 @@ def evaluate(**given: Any) -> None:
     """Judge models that were trained elsewhere, per class; they stand beside the ranked ones on the board."""
     from fairbench.commands.evaluate import Asked, Folders  # noqa: PLC0415
     from fairbench.commands.evaluate import evaluate as command  # noqa: PLC0415
-    from fairbench.suite import Evaluation  # noqa: PLC0415
+    from fairbench.protocol.suite import Evaluation  # noqa: PLC0415
 
     judged = {name: given[name] for name in ("engine", "search", "batch_size")}
     evaluation = Evaluation(tier=_tier(given), pgd_step=0.0, **judged)
@@ -343,7 +343,7 @@ def _selected(given: dict[str, Any]) -> Any:
 
 
 def _where(given: dict[str, Any]) -> Any:
-    from fairbench.runner import Where  # noqa: PLC0415
+    from fairbench.execution.runner import Where  # noqa: PLC0415
 
     return Where(
         results=given["results"],

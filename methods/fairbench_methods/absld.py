@@ -6,12 +6,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fairbench.attacks import measured_logits
-from fairbench.class_means import ClassMeans
-from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import cross_entropy
-from fairbench.method import Batch, Card, Method, Prerequisite
-from fairbench.schedule import drops_from
+from fairbench import (
+    Batch,
+    Card,
+    ClassMeans,
+    Method,
+    Prerequisite,
+    cross_entropy,
+    drops_from,
+    hyperparameter,
+    measured_logits,
+)
 from fairbench_methods.distillation import NEEDS_TEACHER, SMALL_STEPS, TEACHER, soft_label_attack, soft_label_loss
 from fairbench_methods.rate_scaling import SCALINGS, scaled_rate
 

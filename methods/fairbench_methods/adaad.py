@@ -5,12 +5,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fairbench.attacks import Attacked, measured_logits, pgd
-from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import kl_divergence
-from fairbench.method import Batch, Card, Method, Prerequisite, Validation
-from fairbench.schedule import begins_at
-from fairbench.suite import Threat
+from fairbench import (
+    Attacked,
+    Batch,
+    Card,
+    Method,
+    Prerequisite,
+    Threat,
+    Validation,
+    begins_at,
+    hyperparameter,
+    kl_divergence,
+    measured_logits,
+    pgd,
+)
 from fairbench_methods.distillation import NEEDS_TEACHER, TEACHER
 
 TEMPERATURE = 30.0

@@ -4,11 +4,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from fairbench.attacks import measured_logits, pgd
-from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import cross_entropy
-from fairbench.method import Batch, Card, Method, Prerequisite
-from fairbench.suite import Recipe
+from fairbench import Batch, Card, Method, Prerequisite, Recipe, cross_entropy, hyperparameter, measured_logits, pgd
 from fairbench_methods.distillation import NEEDS_TEACHER, SMALL_STEPS, TEACHER, tempered_loss
 
 CLEAN_FORWARD = "forward clean images also where a = 1; batch norm then sees them (code: true)"

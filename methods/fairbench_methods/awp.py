@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from fairbench.hyperparameter import hyperparameter
-from fairbench.method import Batch, Card, Method, Validation
-from fairbench.schedule import begins_at
+from fairbench import Batch, Card, Method, Validation, begins_at, hyperparameter
 from fairbench_methods.base_loss import BaseLoss
 from fairbench_methods.weight_perturbation import Network, adversarial_moves, moved
 

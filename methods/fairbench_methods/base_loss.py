@@ -10,9 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fairbench.attacks import Attacked, pgd
-from fairbench.losses import cross_entropy
-from fairbench.suite import Threat
+from fairbench import Attacked, Threat, cross_entropy, pgd
 from fairbench_methods.mart import boosted_cross_entropy, consistency
 from fairbench_methods.trades_parts import boundary_attack, trades_losses
 

@@ -5,10 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fairbench.attacks import Attacked, measured_logits, pgd
-from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import cross_entropy, kl_divergence
-from fairbench.method import Batch, Card, Method
+from fairbench import Attacked, Batch, Card, Method, cross_entropy, hyperparameter, kl_divergence, measured_logits, pgd
 
 
 @dataclass(kw_only=True)

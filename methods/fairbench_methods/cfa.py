@@ -5,11 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from fairbench.attacks import pgd
-from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import cross_entropy
-from fairbench.method import Batch, Card, Method, Validation
-from fairbench.suite import Recipe
+from fairbench import Batch, Card, Method, Recipe, Validation, cross_entropy, hyperparameter, pgd
 from fairbench_methods.class_calibration import ClassCalibration
 from fairbench_methods.fawa import AVERAGINGS, Gate, fawa_recipe
 from fairbench_methods.rate_scaling import SCALINGS

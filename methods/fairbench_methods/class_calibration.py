@@ -8,9 +8,7 @@ costs nothing, but it grows with robust overfitting, and so do the radii late in
 import torch
 from torch import Tensor
 
-from fairbench.class_means import ClassMeans
-from fairbench.method import Setup
-from fairbench.schedule import begins_at
+from fairbench import ClassMeans, Setup, begins_at
 
 
 class ClassCalibration:

@@ -7,11 +7,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from fairbench.attacks import pgd
-from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import cross_entropy, kl_divergence
-from fairbench.method import Batch, Card, Method, Setup, Validation
-from fairbench.schedule import begins_at
+from fairbench import (
+    Batch,
+    Card,
+    Method,
+    Setup,
+    Validation,
+    begins_at,
+    cross_entropy,
+    hyperparameter,
+    kl_divergence,
+    pgd,
+)
 from fairbench_methods.doubled_step import doubled_step_attack
 from fairbench_methods.trades_parts import boundary_attack
 

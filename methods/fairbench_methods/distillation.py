@@ -18,10 +18,7 @@ constant, not 1/C.
 import torch
 from torch import Tensor, nn
 
-from fairbench.attacks import Attacked, pgd
-from fairbench.losses import kl_divergence
-from fairbench.method import Prerequisite
-from fairbench.suite import Threat
+from fairbench import Attacked, Prerequisite, Threat, kl_divergence, pgd
 
 TEACHER = Prerequisite(role="teacher", method="trades")
 """A robust network, trained once and shared by all methods of a suite that need one."""

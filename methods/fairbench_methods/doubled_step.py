@@ -7,9 +7,7 @@ once more with the plain step into the plain ball. No radius then exceeds epsilo
 import torch
 from torch import Tensor, nn
 
-from fairbench.attacks import Ball, frozen
-from fairbench.losses import cross_entropy
-from fairbench.suite import Threat
+from fairbench import Ball, Threat, cross_entropy, frozen
 
 
 def doubled_step_attack(

@@ -7,12 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from fairbench.class_means import ClassMeans
-from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import margin
-from fairbench.method import Batch, Card, Method, Prerequisite
-from fairbench.schedule import acts_from
-from fairbench.suite import Recipe
+from fairbench import Batch, Card, ClassMeans, Method, Prerequisite, Recipe, acts_from, hyperparameter, margin
 from fairbench_methods.base_loss import BaseLoss
 from fairbench_methods.weight_perturbation import Network, adversarial_moves, moved
 from fairbench_methods.worst_mixture import worst_mixture

@@ -6,12 +6,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from fairbench.attacks import measured_logits, pgd
-from fairbench.class_means import ClassMeans
-from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import cross_entropy
-from fairbench.method import Batch, Card, Method, Prerequisite
-from fairbench.suite import Recipe
+from fairbench import (
+    Batch,
+    Card,
+    ClassMeans,
+    Method,
+    Prerequisite,
+    Recipe,
+    cross_entropy,
+    hyperparameter,
+    measured_logits,
+    pgd,
+)
 from fairbench_methods.ard import CLEAN_FORWARD, LR_BUG, single_drop
 from fairbench_methods.distillation import (
     NEEDS_TEACHER,

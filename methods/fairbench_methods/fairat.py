@@ -6,11 +6,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fairbench.attacks import Attacked, measured_logits, pgd
-from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import cross_entropy
-from fairbench.method import Batch, Card, Method, Prerequisite, Validation
-from fairbench.schedule import begins_at
+from fairbench import (
+    Attacked,
+    Batch,
+    Card,
+    Method,
+    Prerequisite,
+    Validation,
+    begins_at,
+    cross_entropy,
+    hyperparameter,
+    measured_logits,
+    pgd,
+)
 from fairbench_methods.base_loss import BaseLoss
 from fairbench_methods.distillation import TEACHER
 from fairbench_methods.hardness import NEVER, HardnessHistory, HardnessRecord, HardRule, class_matched, entropy

@@ -5,10 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fairbench.class_means import ClassMeans
-from fairbench.hyperparameter import hyperparameter
-from fairbench.method import Batch, Card, Method, Validation
-from fairbench.schedule import begins_at
+from fairbench import Batch, Card, ClassMeans, Method, Validation, begins_at, hyperparameter
 from fairbench_methods.base_loss import BASES, BaseLoss
 
 PUBLISHED = -1

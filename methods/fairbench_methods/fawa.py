@@ -10,10 +10,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from fairbench.attacks import measured_logits, pgd
-from fairbench.class_means import ClassMeans
-from fairbench.method import Setup, Validation
-from fairbench.suite import Recipe
+from fairbench import ClassMeans, Recipe, Setup, Validation, measured_logits, pgd
 from fairbench_methods.rate_scaling import scaled_decay
 
 AVERAGINGS = ("fawa", "suite")

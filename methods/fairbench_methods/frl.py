@@ -6,11 +6,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import cross_entropy, kl_divergence
-from fairbench.method import Batch, Card, Method, Prerequisite, Validation
-from fairbench.schedule import acts_from, begins_at
-from fairbench.suite import Recipe
+from fairbench import (
+    Batch,
+    Card,
+    Method,
+    Prerequisite,
+    Recipe,
+    Validation,
+    acts_from,
+    begins_at,
+    cross_entropy,
+    hyperparameter,
+    kl_divergence,
+)
 from fairbench_methods.multipliers import class_weights, excess, projected
 from fairbench_methods.rate_scaling import SCALINGS, scaled_rate
 from fairbench_methods.trades_parts import boundary_attack, trades_losses

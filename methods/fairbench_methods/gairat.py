@@ -6,12 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fairbench.attacks import pgd
-from fairbench.class_means import ClassMeans
-from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import cross_entropy
-from fairbench.method import Batch, Card, Method, Validation
-from fairbench.schedule import begins_at
+from fairbench import Batch, Card, ClassMeans, Method, Validation, begins_at, cross_entropy, hyperparameter, pgd
 
 WEIGHT_FUNCTIONS = ("tanh", "sigmoid", "discrete")
 

@@ -7,11 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fairbench.attacks import measured_logits, pgd
-from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import cross_entropy
-from fairbench.method import Batch, Card, Method, Validation
-from fairbench.schedule import begins_at
+from fairbench import Batch, Card, Method, Validation, begins_at, cross_entropy, hyperparameter, measured_logits, pgd
 from fairbench_methods.gairat import geometry_weight
 
 

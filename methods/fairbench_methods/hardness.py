@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fairbench.class_means import ClassMeans
+from fairbench import ClassMeans
 from fairbench_methods.rank_correlation import rank_correlation
 
 NEVER = -1.0

@@ -4,11 +4,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from fairbench.attacks import pgd
-from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import cross_entropy
-from fairbench.method import Batch, Card, Method
-from fairbench.suite import Recipe
+from fairbench import Batch, Card, Method, Recipe, cross_entropy, hyperparameter, pgd
 
 
 @dataclass(kw_only=True)

@@ -4,10 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fairbench.attacks import pgd
-from fairbench.hyperparameter import hyperparameter
-from fairbench.losses import cross_entropy
-from fairbench.method import Batch, Card, Method
+from fairbench import Batch, Card, Method, cross_entropy, hyperparameter, pgd
 
 
 @dataclass(kw_only=True)

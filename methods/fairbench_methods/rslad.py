@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fairbench.attacks import measured_logits
-from fairbench.method import Batch, Card, Method, Prerequisite
+from fairbench import Batch, Card, Method, Prerequisite, measured_logits
 from fairbench_methods.distillation import NEEDS_TEACHER, SMALL_STEPS, TEACHER, soft_label_attack, soft_label_loss
 
 

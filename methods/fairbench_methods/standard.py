@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fairbench.losses import cross_entropy
-from fairbench.method import Batch, Card, Method
+from fairbench import Batch, Card, Method, cross_entropy
 
 
 @dataclass(kw_only=True)

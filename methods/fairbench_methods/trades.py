@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fairbench.hyperparameter import hyperparameter
-from fairbench.method import Batch, Card, Method
+from fairbench import Batch, Card, Method, hyperparameter
 from fairbench_methods.trades_parts import boundary_attack, trades_losses
 
 

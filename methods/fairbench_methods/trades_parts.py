@@ -9,9 +9,7 @@ Zhang et al., ICML 2019, equation 5, with the inner maximisation of the released
 import torch
 from torch import Tensor, nn
 
-from fairbench.attacks import Attacked, measured_logits, pgd
-from fairbench.losses import cross_entropy, kl_divergence
-from fairbench.suite import Threat
+from fairbench import Attacked, Threat, cross_entropy, kl_divergence, measured_logits, pgd
 
 
 def boundary_attack(

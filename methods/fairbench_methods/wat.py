@@ -6,10 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fairbench.attacks import measured_logits
-from fairbench.class_means import ClassMeans
-from fairbench.hyperparameter import hyperparameter
-from fairbench.method import Batch, Card, Method, Validation
+from fairbench import Batch, Card, ClassMeans, Method, Validation, hyperparameter, measured_logits
 from fairbench_methods.rate_scaling import SCALINGS, scaled_rate
 from fairbench_methods.trades_parts import boundary_attack, trades_losses
 

@@ -22,10 +22,10 @@ from fairbench.attacks import autoattack as module
 from fairbench.attacks import watched
 from fairbench.attacks.autoattack import AutoAttacked
 from fairbench.attacks.reference import reference_attack
-from fairbench.attacks.settings import AutoAttackSettings
 from fairbench.attacks.standard.found import Found
-from fairbench.store import ATTACKS
-from fairbench.suite import Evaluation, Norm
+from fairbench.protocol.attack_names import ATTACKS
+from fairbench.protocol.autoattack_settings import AutoAttackSettings
+from fairbench.protocol.suite import Evaluation, Norm
 
 QUICK = AutoAttackSettings(apgd_iterations=8, fab_iterations=5, square_queries=60, targets=3)
 LINF = Threat(epsilon=0.1, step=0.03)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from fairbench import Threat
 from fairbench.attacks.autoattack import AutoAttack, AutoAttacked
-from fairbench.attacks.settings import AutoAttackSettings
-from fairbench.screening import screen
-from fairbench.store import ATTACKS
-from fairbench.suite import Engine, Evaluation, Norm, Precision
+from fairbench.evaluation.screening import screen
+from fairbench.protocol.attack_names import ATTACKS
+from fairbench.protocol.autoattack_settings import AutoAttackSettings
+from fairbench.protocol.suite import Engine, Evaluation, Norm, Precision
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from fairbench import Threat
 from fairbench.attacks.input_gradient import input_gradient
-from fairbench.evaluation import Evaluated, evaluate
-from fairbench.suite import Evaluation
+from fairbench.evaluation.judgement import Judgement, judge
+from fairbench.protocol.suite import Evaluation
 
 THREATS = [Threat(epsilon=0.06, step=0.015), Threat(norm="L2", epsilon=0.4, step=0.1)]
 
@@ -38,12 +38,12 @@ def images() -> Tensor:
     return torch.rand(12, 1, 6, 6, generator=torch.Generator().manual_seed(0))
 
 
-def judged(model: nn.Module, threat: Threat, folder: Path) -> Evaluated:
+def judged(model: nn.Module, threat: Threat, folder: Path) -> Judgement:
     """With AutoAttack standard; the labels are what the model says."""
     with torch.no_grad():
         labels = model(images()).argmax(dim=1)
     evaluation = Evaluation(pgd_step=threat.step)
-    return evaluate(model, model, images(), labels, classes=3, threat=threat, evaluation=evaluation, folder=folder)
+    return judge(model, model, images(), labels, classes=3, threat=threat, evaluation=evaluation, folder=folder)
 
 
 def test_what_is_not_nan_is_kept() -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from fairbench.attacks import Attacked, Ball, pgd
-from fairbench.losses import cross_entropy, kl_divergence
-from fairbench.passes import PassCounter
-from fairbench.suite import Norm, Threat
+from fairbench.method.losses import cross_entropy, kl_divergence
+from fairbench.protocol.suite import Norm, Threat
+from fairbench.training.passes import PassCounter
 
 NORMS: tuple[Norm, ...] = ("Linf", "L2")
 

@@ -20,9 +20,9 @@ from fairbench import Threat, UserError
 from fairbench.attacks import autoattack as module
 from fairbench.attacks import watched
 from fairbench.attacks.autoattack import AutoAttack, AutoAttacked, log_name
-from fairbench.attacks.settings import AutoAttackSettings
-from fairbench.store import ATTACKS
-from fairbench.suite import Engine, Evaluation
+from fairbench.protocol.attack_names import ATTACKS
+from fairbench.protocol.autoattack_settings import AutoAttackSettings
+from fairbench.protocol.suite import Engine, Evaluation
 
 QUICK = AutoAttackSettings(apgd_iterations=8, fab_iterations=5, square_queries=60, targets=3)
 LINF = Threat(epsilon=0.1, step=0.03)
@@ -87,7 +87,7 @@ from pathlib import Path
 import torch
 
 from fairbench.attacks.autoattack import AutoAttack
-from fairbench.store import ATTACKS
+from fairbench.protocol.attack_names import ATTACKS
 
 torch.set_num_threads(1)
 model, images, labels, options = torch.load(sys.argv[1], weights_only=False)

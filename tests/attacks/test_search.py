@@ -19,10 +19,10 @@ from fairbench.attacks.autoattack import AutoAttack, AutoAttacked
 from fairbench.attacks.frozen import frozen
 from fairbench.attacks.judging import Judged
 from fairbench.attacks.search import search_model
-from fairbench.attacks.settings import AutoAttackSettings
 from fairbench.models import build_model
-from fairbench.store import ATTACKS
-from fairbench.suite import Evaluation, Norm, Precision
+from fairbench.protocol.attack_names import ATTACKS
+from fairbench.protocol.autoattack_settings import AutoAttackSettings
+from fairbench.protocol.suite import Evaluation, Norm, Precision
 
 PRECISIONS: list[Precision] = ["fp32", "bf16"]
 ARCHITECTURES = {"digits-cnn": (1, 8), "mnist-cnn": (1, 12), "cifar-cnn": (3, 16), "resnet18": (3, 16)}

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from fairbench.boards.ranking import build_boards
 from fairbench.cli import main
-from fairbench.ranking import build_boards
 
 WriteRun = Callable[..., Path]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from fairbench.board import Board
+from fairbench.boards.board import Board
+from fairbench.boards.head_to_head import head_to_head, reference_class
+from fairbench.boards.ranking import build_boards
+from fairbench.boards.row import Row
 from fairbench.cli import main
-from fairbench.head_to_head import head_to_head, reference_class
-from fairbench.ranking import build_boards
 from fairbench.report.headings import anchor
-from fairbench.row import Row
 from fairbench.statistics import mcnemar, paired
 
 WriteRun = Callable[..., Path]
@@ -47,12 +47,12 @@ def board_of(results: Path) -> tuple[Board, dict[str, Row]]:
 def test_a_clear_gain_is_found_and_a_tie_is_one(results_of_three: Path) -> None:
     board, rows = board_of(results_of_three)
     clear = head_to_head(board, rows["fair"], rows["pgd-at"])
-    assert set(clear.verdicts(clear.standings).values()) == {1}
+    assert set(clear.decisions(clear.standings).values()) == {1}
     assert clear.pairs == 3
     back = head_to_head(board, rows["pgd-at"], rows["fair"])
-    assert set(back.verdicts(back.standings).values()) == {-1}
+    assert set(back.decisions(back.standings).values()) == {-1}
     tie = head_to_head(board, rows["alike"], rows["pgd-at"])
-    assert set(tie.verdicts(tie.standings).values()) == set(tie.verdicts(tie.alone).values()) == {0}
+    assert set(tie.decisions(tie.standings).values()) == set(tie.decisions(tie.alone).values()) == {0}
 
 
 def test_the_paired_test_is_that_of_the_statistics(results_of_three: Path) -> None:

@@ -16,13 +16,13 @@ from torch import nn
 
 from fairbench import load_suite
 from fairbench.attacks.autoattack import AutoAttack
-from fairbench.checkpoint import save_weights
-from fairbench.metrics import class_accuracies
+from fairbench.boards.ranking import build_boards
+from fairbench.execution.plan import run_lock
 from fairbench.models import build_model
-from fairbench.plan import run_lock
-from fairbench.ranking import build_boards
-from fairbench.store import read_outcomes, write_outcomes
-from fairbench.suite import protocol_description
+from fairbench.models.checkpoint import save_weights
+from fairbench.outcomes.metrics import class_accuracies
+from fairbench.outcomes.store import read_outcomes, write_outcomes
+from fairbench.protocol.suite import protocol_description
 
 Cli = Callable[..., Result]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from fairbench.boards.ranking import build_boards
 from fairbench.cli import main
-from fairbench.export import FORMATS
-from fairbench.ranking import build_boards
 from fairbench.report.headings import anchor
+from fairbench.report.paper import FORMATS
 
 WriteRun = Callable[..., Path]
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fairbench.cli import main
-from fairbench.literature import COLUMNS, FILE
+from fairbench.outcomes.literature import COLUMNS, FILE
 
 WriteRun = Callable[..., Path]
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from click.testing import Result
 
-from fairbench.provenance import Provenance
-from fairbench.receipt import outcomes_sha256, read_receipt, receipt_file
-from fairbench.store import Outcomes, no_rows, read_outcomes, write_outcomes
+from fairbench.outcomes.provenance import Provenance
+from fairbench.outcomes.receipt import outcomes_sha256, read_receipt, receipt_file
+from fairbench.outcomes.store import Outcomes, no_rows, read_outcomes, write_outcomes
 
 Cli = Callable[..., Result]
 

@@ -11,7 +11,7 @@ from fairbench.data.augmentation import VIEWS, crop_and_flip, diverse_view, rand
 from fairbench.data.batches import TrainingBatches, evaluation_batches
 from fairbench.data.dataset import Split
 from fairbench.errors import UserError
-from fairbench.suite import Recipe
+from fairbench.protocol.suite import Recipe
 
 Generators = Callable[[int], torch.Generator]
 

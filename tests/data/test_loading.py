@@ -12,8 +12,8 @@ from fairbench.data.dataset import Dataset
 from fairbench.data.loading import load_dataset
 from fairbench.data.sources import dataset_names
 from fairbench.errors import UserError
-from fairbench.suite import DatasetSource
-from fairbench.suite_file import load_suite
+from fairbench.protocol.suite import DatasetSource
+from fairbench.protocol.suite_file import load_suite
 
 Table = dict[str, NDArray[np.generic]]
 SHARED_MNIST = Path(__file__).parents[2].parent / "shared" / "data" / "mnist" / "mnist_test.npz"

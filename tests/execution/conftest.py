@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairbench.provenance import Provenance
-from fairbench.run import Run
-from fairbench.store import Outcomes, write_outcomes
+from fairbench.outcomes.provenance import Provenance
+from fairbench.outcomes.store import Outcomes, write_outcomes
+from fairbench.protocol.run import Run
 
 SHORT = """
 title = "digits, three epochs"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from fairbench.store import read_outcomes, result_files
+from fairbench.outcomes.store import read_outcomes, result_files
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -124,7 +124,7 @@ def test_a_failed_run_is_stored_and_the_others_go_on(fairbench: Command, tmp_pat
         """
 from dataclasses import dataclass
 from fairbench import Card, Method
-from fairbench.losses import cross_entropy
+from fairbench.method.losses import cross_entropy
 
 @dataclass(kw_only=True)
 class Diverges(Method):
@@ -168,7 +168,7 @@ def test_a_failed_repetition_does_not_replace_a_good_result(fairbench: Command, 
 import os
 from dataclasses import dataclass
 from fairbench import Card, Method, Prerequisite
-from fairbench.losses import cross_entropy
+from fairbench.method.losses import cross_entropy
 CARD = Card(title="D", authors="A", venue="V", year=2026, link="https://example.org", bibtex="@a", code_licence="")
 
 @dataclass(kw_only=True)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from fairbench import load_suite, methods
+from fairbench import load_suite
+from fairbench.execution.plan import make_plan
+from fairbench.execution.runner import Runner, Where, needed_tasks, run_statuses
 from fairbench.execution.task import Advanced, Ended, Ending, Event, Task
-from fairbench.plan import make_plan
-from fairbench.run import Run
-from fairbench.runner import Runner, Where, needed_tasks, standings
+from fairbench.method import registry
+from fairbench.protocol.run import Run
 
 
 class Scripted:
@@ -63,12 +64,12 @@ def where(tmp_path: Path) -> Where:
 @pytest.fixture
 def runs() -> list[Run]:
     """Two seeds of FRL, ABSLD and what they need: two hot starts and a teacher."""
-    chosen = [(name, methods.create(name, {})) for name in ("frl", "absld")]
-    return make_plan(load_suite("digits"), chosen, seeds=(0, 1), create=methods.create, dataset_digest="")
+    chosen = [(name, registry.create(name, {})) for name in ("frl", "absld")]
+    return make_plan(load_suite("digits"), chosen, seeds=(0, 1), create=registry.create, dataset_digest="")
 
 
 def _tasks(runs: list[Run], where: Where) -> list[Task]:
-    return needed_tasks(standings(runs, where), where, rerun="never")
+    return needed_tasks(run_statuses(runs, where), where, rerun="never")
 
 
 def _execute(executor: Scripted, tasks: list[Task]) -> dict[str, Ended]:
@@ -100,7 +101,7 @@ def test_a_failed_prerequisite_fails_its_dependants_only(runs: list[Run], where:
 
 def test_a_busy_run_is_looked_at_again(runs: list[Run], where: Where, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another `run-all` computes the teacher: its students wait, the others go on."""
-    monkeypatch.setattr("fairbench.runner.BUSY_SECONDS", 0.0)
+    monkeypatch.setattr("fairbench.execution.runner.BUSY_SECONDS", 0.0)
     teacher = next(run for run in runs if run.role == "teacher")
     busy = Ended(key=teacher.key, ending=Ending.BUSY)
     executor = Scripted(2, {teacher.title: [busy, busy]})
@@ -171,7 +172,7 @@ def test_always_replaces_everything_in_order(
     for run in runs:
         write_outcome(run, where.results)
         _pretend_trained(_task_of(run, where))
-    tasks = needed_tasks(standings(runs, where), where, rerun="always")
+    tasks = needed_tasks(run_statuses(runs, where), where, rerun="always")
     assert [task.run.key for task in tasks] == [run.key for run in runs]
     assert all(task.fresh for task in tasks)
     executor = Scripted(7, {})

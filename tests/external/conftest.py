@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fairbench.attacks.settings import AutoAttackSettings
 from fairbench.external.given import given_sample
 from fairbench.external.run import ExternalRun
 from fairbench.models import build_model
-from fairbench.suite import Evaluation, Threat, Tier
+from fairbench.protocol.autoattack_settings import AutoAttackSettings
+from fairbench.protocol.suite import Evaluation, Threat, Tier
 
 MakeRun = Callable[..., ExternalRun]
 

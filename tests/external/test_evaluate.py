@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from fairbench import UserError, evaluate
-from fairbench.metrics import class_accuracies
-from fairbench.store import read_outcomes
+from fairbench.outcomes.metrics import class_accuracies
+from fairbench.outcomes.store import read_outcomes
 
 
 def test_importing_it_imports_nothing_heavy() -> None:

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fairbench.attacks.settings import AutoAttackSettings
 from fairbench.errors import UserError
+from fairbench.execution.plan import run_lock
 from fairbench.external.outcomes import compute_outcomes, known_outcomes
 from fairbench.external.run import ExternalRun
-from fairbench.plan import run_lock
-from fairbench.store import NOT_RUN, read_outcomes
-from fairbench.suite import Evaluation, Threat, Tier
+from fairbench.outcomes.store import NOT_RUN, read_outcomes
+from fairbench.protocol.autoattack_settings import AutoAttackSettings
+from fairbench.protocol.suite import Evaluation, Threat, Tier
 
 MakeRun = Callable[..., ExternalRun]
 
@@ -220,12 +220,12 @@ from pathlib import Path
 import torch
 import torch.fx.experimental.symbolic_shapes  # the first gradient imports it, which every fork would repeat
 from torch import nn
-from fairbench.attacks.settings import AutoAttackSettings
+from fairbench.protocol.autoattack_settings import AutoAttackSettings
 from fairbench.external.given import given_sample
 from fairbench.external.outcomes import compute_outcomes
 from fairbench.external.run import ExternalRun
-from fairbench.store import read_outcomes
-from fairbench.suite import Evaluation, Threat
+from fairbench.outcomes.store import read_outcomes
+from fairbench.protocol.suite import Evaluation, Threat
 
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from fairbench.comparability import conditions
 from fairbench.errors import UserError
 from fairbench.external.run import ExternalRun, check_name, device_of
-from fairbench.provenance import Provenance
-from fairbench.suite import Evaluation, Threat, content_key, protocol_description
-from fairbench.suite_file import load_suite, suite_names
+from fairbench.identity import content_key
+from fairbench.outcomes.comparability import conditions
+from fairbench.outcomes.provenance import Provenance
+from fairbench.protocol.suite import Evaluation, Threat, protocol_description
+from fairbench.protocol.suite_file import load_suite, suite_names
 
 MakeRun = Callable[..., ExternalRun]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fairbench.errors import UserError
 from fairbench.external.sample import Sample, load_sample, usual_size, usual_suite
-from fairbench.suite_file import load_suite, suite_names
+from fairbench.protocol.suite_file import load_suite, suite_names
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fairbench.checkpoint import save_weights
 from fairbench.errors import UserError
 from fairbench.external.normalisation import Normalisation
 from fairbench.external.specification import External, load_external
-from fairbench.file_sha256 import file_sha256
+from fairbench.identity import file_sha256
+from fairbench.models.checkpoint import save_weights
 from fairbench.models.normalised import Normalised
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from fairbench.attacks.autoattack import AutoAttack
-from fairbench.attacks.settings import AutoAttackSettings
 from fairbench.errors import UserError
 from fairbench.external.outcomes import compute_outcomes
 from fairbench.external.run import ExternalRun
 from fairbench.external.verification import Verified, judged_by, verify
-from fairbench.store import Outcomes, no_rows
-from fairbench.suite import Engine, Evaluation, Tier
+from fairbench.outcomes.store import Outcomes, no_rows
+from fairbench.protocol.autoattack_settings import AutoAttackSettings
+from fairbench.protocol.suite import Engine, Evaluation, Tier
 
 MakeRun = Callable[..., ExternalRun]
 

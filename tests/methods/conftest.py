@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from fairbench.data.augmentation import VIEWS
-from fairbench.method import Batch, ClassStatistics, Method, Setup, Validation
+from fairbench.method.contract import Batch, ClassStatistics, Method, Setup, Validation
+from fairbench.protocol.suite import Recipe, Threat
 from fairbench.seeding import generator
-from fairbench.suite import Recipe, Threat
 
 SIZE = 6
 

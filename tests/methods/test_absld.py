@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fairbench import load_suite
 from fairbench.attacks import measured_logits
-from fairbench.losses import cross_entropy, kl_divergence
-from fairbench.method import Method
+from fairbench.method.contract import Method
+from fairbench.method.losses import cross_entropy, kl_divergence
 from fairbench_methods import absld as absld_module
 from fairbench_methods.absld import ABSLD
 from fairbench_methods.distillation import soft_label_attack, soft_label_loss

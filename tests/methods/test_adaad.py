@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from fairbench.attacks import Ball, measured_logits
-from fairbench.losses import kl_divergence
-from fairbench.passes import PassCounter
-from fairbench.suite import Recipe
+from fairbench.method.losses import kl_divergence
+from fairbench.protocol.suite import Recipe
+from fairbench.training.passes import PassCounter
 from fairbench_methods.adaad import AdaAD, SideBySide, disagreement, disagreement_attack
 from fairbench_methods.distillation import soft_label_attack
 

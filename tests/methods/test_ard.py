@@ -10,10 +10,10 @@ from torch import Tensor
 
 from fairbench import load_suite
 from fairbench.attacks import pgd
-from fairbench.losses import cross_entropy
-from fairbench.method import Batch
-from fairbench.passes import PassCounter
-from fairbench.schedule import learning_rate
+from fairbench.method.contract import Batch
+from fairbench.method.losses import cross_entropy
+from fairbench.method.schedule import learning_rate
+from fairbench.training.passes import PassCounter
 from fairbench_methods.ard import ARD
 from fairbench_methods.distillation import tempered_loss
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from fairbench import load_suite
 from fairbench.attacks import pgd
-from fairbench.losses import cross_entropy, kl_divergence
-from fairbench.method import Method, Validation
-from fairbench.passes import PassCounter
+from fairbench.method.contract import Method, Validation
+from fairbench.method.losses import cross_entropy, kl_divergence
+from fairbench.training.passes import PassCounter
 from fairbench_methods.awp import ATAWP, TRADESAWP
 from fairbench_methods.pgd_at import PGDAT
 from fairbench_methods.trades import TRADES

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from fairbench.attacks import pgd
-from fairbench.hyperparameter import hyperparameter
-from fairbench.method import Batch, Card, Method
+from fairbench.method.contract import Batch, Card, Method
+from fairbench.method.hyperparameter import hyperparameter
 from fairbench_methods import base_loss as base_loss_module
 from fairbench_methods.base_loss import BASES, BaseLoss
 from fairbench_methods.mart import MART

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fairbench.attacks import Attacked, pgd
-from fairbench.passes import PassCounter
+from fairbench.training.passes import PassCounter
 from fairbench_methods import bat as bat_module
 from fairbench_methods.bat import BAT
 from fairbench_methods.trades import TRADES

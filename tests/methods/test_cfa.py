@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from fairbench import load_suite
 from fairbench.attacks import Ball
-from fairbench.averaging import WeightAverage
 from fairbench.data.loading import load_dataset
-from fairbench.losses import cross_entropy, kl_divergence
-from fairbench.method import Batch, Method, Setup, Validation
-from fairbench.passes import PGD_AT_UNITS, PassCounter
-from fairbench.plan import make_plan
-from fairbench.suite import Recipe, Threat
-from fairbench.training import train as real_training
+from fairbench.execution.plan import make_plan
+from fairbench.method.contract import Batch, Method, Setup, Validation
+from fairbench.method.losses import cross_entropy, kl_divergence
+from fairbench.protocol.suite import Recipe, Threat
+from fairbench.training.averaging import WeightAverage
+from fairbench.training.loop import train as real_training
+from fairbench.training.passes import PGD_AT_UNITS, PassCounter
 from fairbench_methods import cfa as cfa_module
 from fairbench_methods import trades_parts
 from fairbench_methods.cfa import CFAAT, CFATRADES

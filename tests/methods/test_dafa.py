@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fairbench.attacks import Ball, pgd
-from fairbench.losses import cross_entropy, kl_divergence
-from fairbench.method import Method, Validation
-from fairbench.passes import PassCounter
-from fairbench.suite import Recipe
+from fairbench.method.contract import Method, Validation
+from fairbench.method.losses import cross_entropy, kl_divergence
+from fairbench.protocol.suite import Recipe
+from fairbench.training.passes import PassCounter
 from fairbench_methods import dafa as dafa_module
 from fairbench_methods.dafa import DAFA, DAFAAT, FLOOR, exchanged_weights
 from fairbench_methods.trades import TRADES

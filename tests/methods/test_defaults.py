@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fairbench import methods
+from fairbench.method import registry
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "absld": {"temperature_mode": "separate", "rate": 0.1, "low": 0.5, "high": 5.0, "rate_scaling": "none"},
@@ -41,8 +41,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", registry.names())
 def test_defaults(name: str) -> None:
-    found = methods.create(name, {}).parameters()
+    found = registry.create(name, {}).parameters()
     for parameter, value in DEFAULTS[name].items():
         assert found[parameter] == (pytest.approx(value, rel=1e-3) if isinstance(value, float) else value), parameter

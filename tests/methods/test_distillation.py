@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from fairbench import methods
-from fairbench.losses import kl_divergence
+from fairbench.method import registry
+from fairbench.method.losses import kl_divergence
 from fairbench_methods.distillation import NEEDS_TEACHER, TEACHER, tempered_loss
 
 
@@ -38,10 +38,10 @@ class TestTemperedLoss:
         torch.testing.assert_close(loss, tempered_loss(student.float(), teacher.float(), temperature=30.0))
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", registry.names())
 def test_whoever_needs_a_teacher_says_so(name: str) -> None:
     """And that its loss is ten times smaller than others', as it is in all of them."""
-    method = methods.create(name, {})
+    method = registry.create(name, {})
     needed = TEACHER in method.prerequisites()
     assert method.card.notes.startswith(NEEDS_TEACHER) == needed
     assert ("1/10" in method.card.notes) == needed

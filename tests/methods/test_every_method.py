@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fairbench import methods
 from fairbench.errors import UserError
-from fairbench.method import Method
+from fairbench.method import registry
+from fairbench.method.contract import Method
 
 Call = Callable[..., Any]
 LATE = 95
 """An epoch of 100 in which every method does what makes it different."""
 
-each_method = pytest.mark.parametrize("name", methods.names())
-each_attacking_method = pytest.mark.parametrize("name", [name for name in methods.names() if name != "standard"])
+each_method = pytest.mark.parametrize("name", registry.names())
+each_attacking_method = pytest.mark.parametrize("name", [name for name in registry.names() if name != "standard"])
 
 
 def snapshot(net: nn.Module) -> dict[str, Tensor]:
@@ -32,7 +32,7 @@ def test_it_takes_finite_steps(
     name: str, classes: int, epoch: int, *, prepare: Call, make_batch: Call, step: Call
 ) -> None:
     """For any number of classes, also where most are absent from the batch."""
-    method = prepare(methods.create(name, {}), classes=classes, epoch=epoch)
+    method = prepare(registry.create(name, {}), classes=classes, epoch=epoch)
     before = snapshot(method.model)
     loss = step(method, make_batch(16, classes=classes))
     assert loss is not None
@@ -51,7 +51,7 @@ def test_it_takes_finite_steps(
 @pytest.mark.parametrize("labels", [[3], [0] * 11 + [7], [5] * 6], ids=["one image", "unbalanced", "a single class"])
 def test_odd_batches(name: str, labels: list[int], prepare: Call, make_batch: Call, step: Call) -> None:
     """The last batch of an epoch is small, and its classes are what they are."""
-    method = prepare(methods.create(name, {}), epoch=LATE)
+    method = prepare(registry.create(name, {}), epoch=LATE)
     loss = step(method, make_batch(len(labels), labels=labels))
     assert loss is None or loss.isfinite()
     assert all(value.isfinite().all() for value in method.model.state_dict().values())
@@ -65,7 +65,7 @@ def test_half_precision_forwards(name: str, prepare: Call, make_batch: Call, ste
 
     A measuring forward without gradient can leave weights in autocast's cache and so cut them off from the loss.
     """
-    method, reference = (prepare(methods.create(name, {}), epoch=LATE) for _ in range(2))
+    method, reference = (prepare(registry.create(name, {}), epoch=LATE) for _ in range(2))
     loss, expected = step(method, make_batch(16), bf16=True), step(reference, make_batch(16))
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, expected, rtol=0.05, atol=0.02)
@@ -77,7 +77,7 @@ def test_half_precision_forwards(name: str, prepare: Call, make_batch: Call, ste
 @each_attacking_method
 def test_batch_norm_sees_only_the_training_forwards(name: str, prepare: Call, make_batch: Call) -> None:
     """Attacks and measurements run in eval mode: the buffers count train-mode forwards and nothing else."""
-    method = prepare(methods.create(name, {}), epoch=LATE)
+    method = prepare(registry.create(name, {}), epoch=LATE)
     modes: list[bool] = []
     method.model.register_forward_hook(lambda net, _in, _out: modes.append(net.training))
     counter = method.model.features[1].num_batches_tracked
@@ -92,7 +92,7 @@ def test_batch_norm_sees_only_the_training_forwards(name: str, prepare: Call, ma
 @each_attacking_method
 def test_only_its_own_generators_are_drawn_from(name: str, prepare: Call, make_batch: Call) -> None:
     """The attack's noise and the method's draws are separate streams; the global one is nobody's."""
-    method = prepare(methods.create(name, {}), epoch=LATE)
+    method = prepare(registry.create(name, {}), epoch=LATE)
     state = torch.get_rng_state()
     noise = method.noise.get_state()
     method.loss(make_batch(16))
@@ -100,7 +100,7 @@ def test_only_its_own_generators_are_drawn_from(name: str, prepare: Call, make_b
     assert not torch.equal(noise, method.noise.get_state())
     assert method.setup.noise is not method.setup.generator
     own = method.setup.generator.get_state()
-    fresh = prepare(methods.create(name, {}), epoch=LATE)
+    fresh = prepare(registry.create(name, {}), epoch=LATE)
     assert torch.equal(own, fresh.setup.generator.get_state())  # defaults decide everything without own draws
 
 
@@ -108,14 +108,14 @@ def test_only_its_own_generators_are_drawn_from(name: str, prepare: Call, make_b
 def test_the_batch_is_not_written_to(name: str, prepare: Call, make_batch: Call) -> None:
     batch = make_batch(16)
     images, labels = batch.images.clone(), batch.labels.clone()
-    prepare(methods.create(name, {}), epoch=LATE).loss(batch)
+    prepare(registry.create(name, {}), epoch=LATE).loss(batch)
     assert torch.equal(batch.images, images)
     assert torch.equal(batch.labels, labels)
 
 
 @each_method
 def test_prerequisites_are_left_alone(name: str, prepare: Call, make_batch: Call, step: Call) -> None:
-    method = prepare(methods.create(name, {}), epoch=LATE)
+    method = prepare(registry.create(name, {}), epoch=LATE)
     before = {role: snapshot(net) for role, net in method.setup.prerequisites.items()}
     step(method, make_batch(16))
     for role, net in method.setup.prerequisites.items():
@@ -127,7 +127,7 @@ def test_prerequisites_are_left_alone(name: str, prepare: Call, make_batch: Call
 @each_method
 def test_it_resumes_where_it_was(name: str, prepare: Call, make_batch: Call, step: Call) -> None:
     """State, weights and generators carried over give the same next loss, bit for bit."""
-    method = prepare(methods.create(name, {}), epoch=LATE)
+    method = prepare(registry.create(name, {}), epoch=LATE)
     for seed in range(3):
         step(method, make_batch(16, seed=seed))
     method.end_epoch(LATE)
@@ -135,7 +135,7 @@ def test_it_resumes_where_it_was(name: str, prepare: Call, make_batch: Call, ste
     state = {key: value + 0.1 * value.is_floating_point() for key, value in method.state_dict().items()}
     method.load_state_dict({key: value.clone() for key, value in state.items()})
 
-    resumed = prepare(methods.create(name, {}), epoch=LATE)
+    resumed = prepare(registry.create(name, {}), epoch=LATE)
     assert not any(torch.equal(value, state[key]) for key, value in resumed.state_dict().items())
     resumed.model.load_state_dict(method.model.state_dict())
     resumed.load_state_dict(state)
@@ -149,13 +149,13 @@ def test_it_resumes_where_it_was(name: str, prepare: Call, make_batch: Call, ste
 
 @each_method
 def test_training_is_reproducible(name: str, prepare: Call, same_training: Call) -> None:
-    assert same_training(*(prepare(methods.create(name, {}), epoch=LATE) for _ in range(2)))
+    assert same_training(*(prepare(registry.create(name, {}), epoch=LATE) for _ in range(2)))
 
 
 @each_method
 def test_every_hyper_parameter_is_documented(name: str) -> None:
     """They are options on the command line and a table on the method's page."""
-    method = methods.create(name, {})
+    method = registry.create(name, {})
     for field in (f for f in fields(method) if f.init):
         assert len(field.metadata["description"]) > 10, field.name
         if isinstance(field.default, str):
@@ -166,7 +166,7 @@ def test_every_hyper_parameter_is_documented(name: str) -> None:
 @each_method
 def test_every_choice_trains(name: str, prepare: Call, make_batch: Call, step: Call) -> None:
     """Also the options that the defaults never reach."""
-    cls = methods.load(name)
+    cls = registry.load(name)
     for field in (f for f in fields(cls) if f.init):
         values: list[Any] = list(field.metadata["choices"])
         if isinstance(field.default, bool):
@@ -181,7 +181,7 @@ def test_every_choice_trains(name: str, prepare: Call, make_batch: Call, step: C
 @each_method
 def test_no_number_may_be_infinite_by_accident(name: str) -> None:
     """It would be NaN in the first loss; GAIRAT's shift is the one that means something."""
-    cls = methods.load(name)
+    cls = registry.load(name)
     for field in (f for f in fields(cls) if f.init and isinstance(f.default, float)):
         assert field.metadata["at_least"] is not None, field.name
         if (name, field.name) == ("gairat", "shift"):
@@ -210,8 +210,8 @@ def another_value(field: Field[Any]) -> Any:
 def without_effect() -> list[tuple[str, str, str, Any]]:
     """(method, hyper-parameter, the other one, its value) of what is refused."""
     found = []
-    for name in methods.names():
-        known = {field.name: field for field in fields(methods.load(name)) if field.init}
+    for name in registry.names():
+        known = {field.name: field for field in fields(registry.load(name)) if field.init}
         for field in (f for f in known.values() if f.metadata["only_with"]):
             other, *effective = field.metadata["only_with"]
             values = known[other].metadata["choices"] or (another_value(known[other]), known[other].default)
@@ -226,7 +226,7 @@ def test_what_is_refused_has_no_effect(
     name: str, option: str, other: str, value: Any, *, prepare: Call, same_training: Call
 ) -> None:
     """Past the check, the changed value trains the same, bit for bit."""
-    cls = methods.load(name)
+    cls = registry.load(name)
     changed = another_value(cls.__dataclass_fields__[option])
     with pytest.raises(UserError, match=f"{option}={changed!r} has no effect with {other}={value!r}"):
         cls(**{option: changed, other: value})
@@ -240,7 +240,7 @@ def test_what_is_refused_has_no_effect(
 
 @each_method
 def test_the_card_is_complete(name: str) -> None:
-    card = methods.card(name)
+    card = registry.card(name)
     assert card.title
     assert card.venue
     assert 1991 <= card.year <= 2026
@@ -257,15 +257,15 @@ def test_the_card_is_complete(name: str) -> None:
 @each_method
 def test_methods_do_not_subclass_one_another(name: str) -> None:
     """Shared parts are functions, so that a file shows a whole method."""
-    assert methods.load(name).__bases__ == (Method,)
+    assert registry.load(name).__bases__ == (Method,)
 
 
 @each_method
 def test_the_recipe_hook_keeps_what_it_does_not_own(name: str, prepare: Call) -> None:
     """Precision, batch size and augmentation are the suite's, for every method alike; averaging, but for CFA's."""
-    recipe = prepare(methods.create("pgd-at", {})).setup.recipe
+    recipe = prepare(registry.create("pgd-at", {})).setup.recipe
     recipe = replace(recipe, averaging="ema", averaging_decay=0.9, precision="bf16", batch_size=64, flip=False)
-    asked = methods.create(name, {}).recipe(recipe)
+    asked = registry.create(name, {}).recipe(recipe)
     own = ["epochs", "learning_rate", "schedule", "drops", "drop_factor"]
     if name.startswith("cfa-"):
         own += ["averaging_decay", "averaging_start"]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from fairbench import load_suite
-from fairbench.losses import cross_entropy
-from fairbench.passes import PassCounter
+from fairbench.method.losses import cross_entropy
+from fairbench.training.passes import PassCounter
 from fairbench_methods import faal as faal_module
 from fairbench_methods.awp import ATAWP, TRADESAWP
 from fairbench_methods.base_loss import BaseLoss

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fairbench.method import Method
-from fairbench.passes import PassCounter
+from fairbench.method.contract import Method
+from fairbench.training.passes import PassCounter
 from fairbench_methods.ard import ARD
 from fairbench_methods.fair_ard import Difficulty, FairARD, FairRSLAD, difficulty_weights
 from fairbench_methods.rslad import RSLAD

@@ -13,9 +13,9 @@ from fairbench import load_suite
 from fairbench.attacks import pgd
 from fairbench.data.augmentation import VIEWS
 from fairbench.errors import UserError
-from fairbench.losses import cross_entropy
-from fairbench.method import Validation
-from fairbench.passes import PassCounter
+from fairbench.method.contract import Validation
+from fairbench.method.losses import cross_entropy
+from fairbench.training.passes import PassCounter
 from fairbench_methods.fairat import FairAT
 from fairbench_methods.pgd_at import PGDAT
 from fairbench_methods.trades import TRADES

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from fairbench.attacks import Attacked
 from fairbench.errors import UserError
-from fairbench.losses import cross_entropy
-from fairbench.method import Method, Validation
-from fairbench.passes import PassCounter
+from fairbench.method.contract import Method, Validation
+from fairbench.method.losses import cross_entropy
+from fairbench.training.passes import PassCounter
 from fairbench_methods.base_loss import BaseLoss
 from fairbench_methods.fat import FAT
 from fairbench_methods.mart import MART

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fairbench import load_suite
 from fairbench.attacks import Ball
-from fairbench.method import ClassStatistics, Validation
+from fairbench.method.contract import ClassStatistics, Validation
 from fairbench_methods import frl as frl_module
 from fairbench_methods.frl import FRL
 from fairbench_methods.multipliers import class_weights, excess, projected

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from fairbench.attacks import pgd
 from fairbench.errors import UserError
-from fairbench.losses import cross_entropy
-from fairbench.method import Validation
-from fairbench.passes import PassCounter
+from fairbench.method.contract import Validation
+from fairbench.method.losses import cross_entropy
+from fairbench.training.passes import PassCounter
 from fairbench_methods.gairat import GAIRAT, WEIGHT_FUNCTIONS, geometry_weight
 from fairbench_methods.pgd_at import PGDAT
 

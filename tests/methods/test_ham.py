@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from fairbench.attacks import pgd
-from fairbench.losses import cross_entropy
-from fairbench.method import Validation
-from fairbench.passes import PassCounter
+from fairbench.method.contract import Validation
+from fairbench.method.losses import cross_entropy
+from fairbench.training.passes import PassCounter
 from fairbench_methods import ham as ham_module
 from fairbench_methods.gairat import geometry_weight
 from fairbench_methods.ham import HAM, largest_jump, normalised

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fairbench import load_suite
 from fairbench.attacks import pgd
-from fairbench.losses import cross_entropy, kl_divergence
-from fairbench.passes import PassCounter
+from fairbench.method.losses import cross_entropy, kl_divergence
+from fairbench.training.passes import PassCounter
 from fairbench_methods import mart as mart_module
 from fairbench_methods.mart import MART, boosted_cross_entropy, consistency
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from fairbench.attacks import pgd
-from fairbench.losses import cross_entropy
+from fairbench.method.losses import cross_entropy
 from fairbench_methods.pgd_at import PGDAT
 
 Call = Callable[..., Any]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from fairbench.attacks import measured_logits
-from fairbench.losses import kl_divergence
-from fairbench.passes import PassCounter
+from fairbench.method.losses import kl_divergence
+from fairbench.training.passes import PassCounter
 from fairbench_methods.absld import ABSLD
 from fairbench_methods.rslad import RSLAD
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fairbench.losses import cross_entropy
-from fairbench.passes import PassCounter
+from fairbench.method.losses import cross_entropy
+from fairbench.training.passes import PassCounter
 from fairbench_methods.pgd_at import PGDAT
 from fairbench_methods.standard import Standard
 from fairbench_methods.trades import TRADES

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fairbench.losses import cross_entropy, kl_divergence
+from fairbench.method.losses import cross_entropy, kl_divergence
 from fairbench_methods.trades import TRADES
 
 Call = Callable[..., Any]

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 
 from fairbench.attacks import measured_logits
-from fairbench.losses import cross_entropy, kl_divergence
-from fairbench.passes import PassCounter
-from fairbench.suite import Threat
+from fairbench.method.losses import cross_entropy, kl_divergence
+from fairbench.protocol.suite import Threat
+from fairbench.training.passes import PassCounter
 from fairbench_methods.trades_parts import boundary_attack, trades_losses
 
 Call = Callable[..., Any]

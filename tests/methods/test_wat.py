@@ -12,10 +12,10 @@ from torch import Tensor
 
 from fairbench import load_suite
 from fairbench.attacks import Ball, measured_logits, pgd
-from fairbench.class_means import ClassMeans
-from fairbench.losses import cross_entropy, kl_divergence
-from fairbench.method import Batch, Method, Validation
-from fairbench.passes import PGD_AT_UNITS, PassCounter
+from fairbench.method.class_means import ClassMeans
+from fairbench.method.contract import Batch, Method, Validation
+from fairbench.method.losses import cross_entropy, kl_divergence
+from fairbench.training.passes import PGD_AT_UNITS, PassCounter
 from fairbench_methods import trades_parts
 from fairbench_methods.trades import TRADES
 from fairbench_methods.trades_parts import boundary_attack

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fairbench.losses import cross_entropy
-from fairbench.passes import PassCounter
+from fairbench.method.losses import cross_entropy
+from fairbench.training.passes import PassCounter
 from fairbench_methods.weight_perturbation import Network, adversarial_moves, moved
 
 Call = Callable[..., Any]

@@ -11,7 +11,7 @@ from torch import nn
 from fairbench.errors import UserError
 from fairbench.models import build_model, describe, model_names
 from fairbench.models.preactivation import PreActivationBlock
-from fairbench.suite_file import load_suite, suite_names
+from fairbench.protocol.suite_file import load_suite, suite_names
 
 # Ten classes; grey 8x8 and 28x28 images for digits and MNIST, colour 32x32 otherwise. ResNet-18, WRN-28-10 and
 # WRN-34-10 agree with the literature; PreActResNet-18 has the last batch norm (1,024 weights) that some copies lack.

@@ -26,20 +26,21 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from fairbench import Threat, load_suite, methods
+from fairbench import Threat, load_suite
 from fairbench.attacks import autoattack as engine
 from fairbench.attacks.autoattack import AutoAttack
 from fairbench.attacks.watched import Watched
-from fairbench.checkpoint import load_weights
 from fairbench.data.loading import load_dataset
+from fairbench.evaluation.screening import screen
+from fairbench.evaluation.tiers import attack_by_tier
+from fairbench.execution.plan import make_plan
+from fairbench.method import registry
 from fairbench.models import build_model
-from fairbench.passes import PassCounter, Passes
-from fairbench.plan import make_plan
-from fairbench.screening import screen
-from fairbench.store import ATTACKS
-from fairbench.suite import Evaluation, Norm, Precision
-from fairbench.tiers import attack_by_tier
-from fairbench.training import model_of, train
+from fairbench.models.checkpoint import load_weights
+from fairbench.protocol.attack_names import ATTACKS
+from fairbench.protocol.suite import Evaluation, Norm, Precision
+from fairbench.training.loop import model_of, train
+from fairbench.training.passes import PassCounter, Passes
 
 pytestmark = pytest.mark.performance
 
@@ -159,8 +160,8 @@ def _trained_on_digits(method_name: str, folder: Path) -> Network:
     suite = load_suite("digits")
     suite = replace(suite, recipe=replace(suite.recipe, epochs=40))
     dataset = load_dataset(suite.dataset, folder=suite.folder, data_dir=folder)
-    method = methods.create(method_name, {})
-    (run,) = make_plan(suite, [(method_name, method)], seeds=[0], create=methods.create, dataset_digest="")
+    method = registry.create(method_name, {})
+    (run,) = make_plan(suite, [(method_name, method)], seeds=[0], create=registry.create, dataset_digest="")
     train(run, method, dataset, folder=folder, device=torch.device("cpu"))
     model = model_of(run, dataset)
     load_weights(folder / "selected.safetensors", model)

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairbench.store import Outcomes, read_outcomes, write_outcomes
+from fairbench.outcomes.store import Outcomes, read_outcomes, write_outcomes
 
 pytestmark = pytest.mark.performance
 

@@ -19,11 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fairbench import load_suite, methods
+from fairbench import load_suite
 from fairbench.attacks import frozen
 from fairbench.data.dataset import Dataset, Split
-from fairbench.plan import make_plan
-from fairbench.training import _Training
+from fairbench.execution.plan import make_plan
+from fairbench.method import registry
+from fairbench.training.loop import _Training
 
 pytestmark = pytest.mark.performance
 
@@ -77,8 +78,8 @@ def test_overhead(name: str, architecture: str, shape: tuple[int, int, int], ima
     )
     classes = tuple(map(str, range(10)))
     dataset = Dataset(name="noise", train=split, validation=split, test=split, class_names=classes)
-    method = methods.create(name, {})
-    run = make_plan(suite, [(name, method)], seeds=[0], create=methods.create, dataset_digest="")[-1]
+    method = registry.create(name, {})
+    run = make_plan(suite, [(name, method)], seeds=[0], create=registry.create, dataset_digest="")[-1]
     training = _Training(run, method, dataset, folder=tmp_path, device=torch.device("cpu"), prerequisites={})
     method.start()
     steps_per_epoch = len(training.batches)

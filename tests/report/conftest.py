@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from fairbench.ranking import build_boards
-from fairbench.report.page import write_site
-from fairbench.store import read_outcomes, write_outcomes
+from fairbench.boards.ranking import build_boards
+from fairbench.outcomes.store import read_outcomes, write_outcomes
+from fairbench.report.site.page import write_site
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]

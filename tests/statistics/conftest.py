@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from fairbench.metrics import ClassAccuracies, Vector
+from fairbench.outcomes.metrics import ClassAccuracies, Vector
 from fairbench.statistics import Verdicts
 
 Simulate = Callable[..., Verdicts]

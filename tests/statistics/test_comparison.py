@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fairbench.metrics import Vector
+from fairbench.outcomes.metrics import Vector
 from fairbench.statistics import attack_gap, boundary_error, class_gain, largest, natural_error, rho
 from fairbench.statistics.comparison import rho_of
 

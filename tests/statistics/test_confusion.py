@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fairbench.metrics import Counts
+from fairbench.outcomes.metrics import Counts
 from fairbench.statistics import confusion, error_shares, flip_score, spectral_norm
 from fairbench.statistics.verdicts import Labels
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fairbench.metrics import ClassAccuracies, Interval, Vector, minimum_envelope
+from fairbench.outcomes.metrics import ClassAccuracies, Interval, Vector, minimum_envelope
 from fairbench.statistics import envelope, t_interval
 
 Count = Callable[..., ClassAccuracies]

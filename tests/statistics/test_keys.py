@@ -1,4 +1,4 @@
-"""Keys on many vectors say what `fairbench.metrics` says on one."""
+"""Keys on many vectors say what `fairbench.outcomes.metrics` says on one."""
 
 from collections.abc import Callable
 
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from fairbench import metrics
-from fairbench.metrics import Vector
+from fairbench.outcomes import metrics
+from fairbench.outcomes.metrics import Vector
 from fairbench.statistics import KEYS
 from fairbench.statistics.keys import deviation, distinct_keys, share_size
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from fairbench.metrics import Vector
+from fairbench.outcomes.metrics import Vector
 from fairbench.statistics import (
     KEYS,
     Resampled,

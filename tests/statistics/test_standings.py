@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fairbench.metrics import Vector
+from fairbench.outcomes.metrics import Vector
 from fairbench.statistics import KEYS, Verdicts, envelope, standings
 
 Simulate = Callable[..., Verdicts]

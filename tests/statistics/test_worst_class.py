@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fairbench.metrics import ClassAccuracies, Vector
+from fairbench.outcomes.metrics import ClassAccuracies, Vector
 from fairbench.statistics import candidate_set, worst_class_counts
 
 Count = Callable[..., ClassAccuracies]

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from fairbench import methods
+from fairbench.method import registry
 from fairbench.testing import method_checks
 
 
-@pytest.mark.parametrize("check", [check for name in methods.names() for check in method_checks(name)])
+@pytest.mark.parametrize("check", [check for name in registry.names() for check in method_checks(name)])
 def test_conformance(check: Callable[[], None]) -> None:
     check()

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from fairbench import Batch, Card, Method, Prerequisite, Recipe, UserError, Validation, hyperparameter, load_suite
 from fairbench.attacks import frozen, pgd
 from fairbench.data.loading import load_dataset
-from fairbench.losses import cross_entropy
+from fairbench.method.losses import cross_entropy
 from fairbench.models.normalised import Normalised
 from fairbench.testing import CHECKS, Outcome, check_method, method_checks
 from fairbench.testing.rehearsal import Rehearsal
@@ -390,8 +390,8 @@ BROKEN: list[tuple[type[Method], str, str, str]] = [
     (SingleImage, "finite", "loss became nan in a batch of 1 images, 22%", "may hold a single image"),
     (InfiniteGradient, "finite", "A gradient is not finite in a batch of 1 images", "clamp before log, sqrt"),
     (TenClasses, "class-counts", "test_checks.py, line", "self.classes"),
-    (TrainModeAttack, "networks-untouched", "in train mode during an attack", "fairbench.attacks.pgd"),
-    (TrainModeMeasurement, "networks-untouched", "in train mode during a measurement", "fairbench.attacks.frozen"),
+    (TrainModeAttack, "networks-untouched", "in train mode during an attack", "fairbench.pgd"),
+    (TrainModeMeasurement, "networks-untouched", "in train mode during a measurement", "fairbench.frozen"),
     (BackwardAttack, "networks-untouched", "`.grad` is not as it was", "torch.autograd.grad instead of backward"),
     (StaysInEvalMode, "networks-untouched", "The train mode is not as it was", "put everything back"),
     (FreezesForGood, "networks-untouched", "`requires_grad` is not as it was", "put everything back"),
@@ -399,9 +399,9 @@ BROKEN: list[tuple[type[Method], str, str, str]] = [
     (OutOfRange, "inside-threat", "trains on pixels from -", "keep pixels in [0, 1]"),
     (FarAway, "inside-threat", "under a threat of radius 0.0314", "Take epsilon and step from `self.threat`"),
     (WideRadius, "inside-threat", "allowed: 1 times that", "declare `largest_radius`"),
-    (StartsInTrainMode, "networks-untouched", "during a forward in `start`", "fairbench.attacks.frozen"),
-    (LearnsFromValidation, "networks-untouched", "during a forward in `begin_epoch`", "fairbench.attacks.frozen"),
-    (AdmitsInTrainMode, "networks-untouched", "during a forward in `admits`", "fairbench.attacks.frozen"),
+    (StartsInTrainMode, "networks-untouched", "during a forward in `start`", "fairbench.frozen"),
+    (LearnsFromValidation, "networks-untouched", "during a forward in `begin_epoch`", "fairbench.frozen"),
+    (AdmitsInTrainMode, "networks-untouched", "during a forward in `admits`", "fairbench.frozen"),
     (MovesWeights, "networks-untouched", "A weight or buffer is not as it was after `end_epoch`", "put everything"),
     (MeasuresByBackward, "networks-untouched", "`.grad` is not as it was after `begin_epoch`", "torch.autograd.grad"),
     (HiddenMeasurement, "cost-counted", "of the arithmetic that happens", "copies of them, cannot be counted"),

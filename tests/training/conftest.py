@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from fairbench import Method, Suite, load_suite, methods
+from fairbench import Method, Suite, load_suite
 from fairbench.data.dataset import Dataset
 from fairbench.data.loading import load_dataset
-from fairbench.plan import make_plan
+from fairbench.execution.plan import make_plan
+from fairbench.method import registry
 from fairbench.progress import Progress, silent
-from fairbench.run import Run
-from fairbench.training import Trained, model_of, train
+from fairbench.protocol.run import Run
+from fairbench.training.loop import Trained, model_of, train
 
 Train = Callable[..., Trained]
 PlanOne = Callable[..., Run]
@@ -56,8 +57,8 @@ def plan_one(short_suite: Suite) -> PlanOne:
     def plan(
         name: str, method: Method | None = None, *, suite: Suite = short_suite, seed: int = 0, **changes: Any
     ) -> Run:
-        method = method or methods.create(name, changes)
-        return make_plan(suite, [(name, method)], seeds=[seed], create=methods.create, dataset_digest="")[-1]
+        method = method or registry.create(name, changes)
+        return make_plan(suite, [(name, method)], seeds=[seed], create=registry.create, dataset_digest="")[-1]
 
     return plan
 
@@ -79,7 +80,7 @@ def train_one(digits: Dataset) -> Train:
         needed = prerequisites or {role: model_of(replace(other, seed=9), dataset) for role, other in run.prerequisites}
         return train(
             run,
-            method or methods.create(run.method, dict(run.parameters)),
+            method or registry.create(run.method, dict(run.parameters)),
             dataset,
             folder=folder,
             device=torch.device("cpu"),

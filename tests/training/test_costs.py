@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from fairbench import Suite, methods
+from fairbench import Suite
 from fairbench.data.loading import load_dataset
+from fairbench.method import registry
 from fairbench.models import build_model
-from fairbench.passes import PGD_AT_UNITS
-from fairbench.run import Run
-from fairbench.training import Trained, _multiply_adds
+from fairbench.protocol.run import Run
+from fairbench.training.loop import Trained, _multiply_adds
+from fairbench.training.passes import PGD_AT_UNITS
 
 EPOCHS = 4
 
@@ -57,7 +58,7 @@ def suite(short_suite: Suite) -> Suite:
     )
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", registry.names())
 def test_cost_per_epoch(
     name: str, suite: Suite, plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
 ) -> None:

@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fairbench import Batch, Card, Method, Suite, UserError, Validation, methods
+from fairbench import Batch, Card, Method, Suite, UserError, Validation
 from fairbench.attacks import frozen, pgd
 from fairbench.data.dataset import Dataset, Split
 from fairbench.errors import TrainingFailedError
-from fairbench.losses import cross_entropy
-from fairbench.run import Run
-from fairbench.training import Trained, model_of, read_trained
+from fairbench.method import registry
+from fairbench.method.losses import cross_entropy
+from fairbench.protocol.run import Run
+from fairbench.training.loop import Trained, model_of, read_trained
 
 CARD = Card(
     title="Test", authors="A", venue="V", year=2026, link="https://example.org", bibtex="@misc{a}", code_licence="none"
@@ -40,7 +41,7 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("averaging", ["none", "ema"])
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", registry.names())
 def test_resumed_equals_undisturbed(
     name: str,
     averaging: Any,

@@ -34,17 +34,17 @@ from fairbench.attacks.judging import (
 )
 from fairbench.attacks.reference import reference_attack
 from fairbench.attacks.search import search_model
-from fairbench.attacks.settings import STANDARD, AutoAttackSettings
 from fairbench.attacks.standard.attack import VERSION, standard_attack
 from fairbench.attacks.standard.noise import ImageNoise
 from fairbench.attacks.standard.steady import steady
 from fairbench.attacks.verdict_log import ChunkVerdicts, VerdictLog
 from fairbench.attacks.watched import Watched
-from fairbench.fingerprint import tensors_sha256, weights_sha256
+from fairbench.models.fingerprint import tensors_sha256, weights_sha256
 from fairbench.progress import Progress, silent
+from fairbench.protocol.attack_names import ATTACKS
+from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
+from fairbench.protocol.suite import Evaluation, Threat
 from fairbench.seeding import derived_seed
-from fairbench.store import ATTACKS
-from fairbench.suite import Evaluation, Threat
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +133,7 @@ class AutoAttack:
         """Run attacks one after the other, each on the images that are still robust; what all so far have found.
 
         Args:
-            names: of `fairbench.store.ATTACKS`.
+            names: of `fairbench.outcomes.store.ATTACKS`.
             among: only these images, (n,) bool; what is known of others stays out of the verdicts.
         """
         for name in names:

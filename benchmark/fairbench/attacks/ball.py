@@ -5,7 +5,7 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from fairbench.suite import Norm
+from fairbench.protocol.suite import Norm
 
 
 class Ball:

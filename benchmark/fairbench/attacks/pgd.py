@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from fairbench.attacks.ball import Ball
 from fairbench.attacks.frozen import frozen
 from fairbench.attacks.input_gradient import input_gradient
-from fairbench.losses import cross_entropy
-from fairbench.suite import Threat
+from fairbench.method.losses import cross_entropy
+from fairbench.protocol.suite import Threat
 
 Start = Literal["uniform", "gaussian", "none"]
 AttackLoss = Callable[[Tensor, Tensor], Tensor]

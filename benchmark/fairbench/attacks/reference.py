@@ -19,9 +19,9 @@ from pyautoattack.fab_pt import FABAttack_PT
 from pyautoattack.square import SquareAttack
 from torch import Tensor
 
-from fairbench.attacks.settings import STANDARD, AutoAttackSettings
-from fairbench.store import ATTACKS
-from fairbench.suite import Threat
+from fairbench.protocol.attack_names import ATTACKS
+from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
+from fairbench.protocol.suite import Threat
 
 Predict = Callable[[Tensor], Tensor]
 """Images (batch, channels, height, width) -> logits (batch, classes)."""
@@ -43,7 +43,7 @@ def reference_attack(
     """An attack as a function of images and labels; every other setting is that of `standard`.
 
     Args:
-        attack: one of `fairbench.store.ATTACKS`.
+        attack: one of `fairbench.outcomes.store.ATTACKS`.
         predict: the model.
         classes: number of classes, at least 2.
         threat: norm and radius.

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairbench.board import Board, Boards
-from fairbench.console import console
+from fairbench.boards.board import Board, Boards
+from fairbench.boards.ranking import build_boards
 from fairbench.errors import UserError, unknown
-from fairbench.ranking import build_boards
 from fairbench.report.headings import anchor, headings
+from fairbench.report.terminal.console import console
 
 
 def read_boards(results: Path) -> Boards:

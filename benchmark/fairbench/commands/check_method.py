@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fairbench import methods
-from fairbench.console import console
+from fairbench.method import registry
+from fairbench.report.terminal.console import console
 from fairbench.testing import Checked, Outcome, check_method
 
 COLOURS = {Outcome.PASSED: "green", Outcome.EXPECTED_FAILURE: "yellow"}
@@ -18,10 +18,10 @@ def check(given: str) -> int:
     """Check a registered method, or every method of a file. Returns the exit code: 0 only if all is as it should be."""
     out = console()
     plugins = [Path(given)] if given.endswith(".py") else []
-    names = sorted(set(methods.names(plugins=plugins)) - set(methods.names())) if plugins else [given]
+    names = sorted(set(registry.names(plugins=plugins)) - set(registry.names())) if plugins else [given]
     good = True
     for name in names:
-        checked = list(check_method(methods.load(name, plugins=plugins)))
+        checked = list(check_method(registry.load(name, plugins=plugins)))
         _show(name, checked, out)
         good = good and all(one.good for one in checked)
     return 0 if good else 1

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from fairbench.board import Board
+from fairbench.boards.board import Board
+from fairbench.boards.head_to_head import head_to_head
+from fairbench.boards.row import Row
 from fairbench.commands.boards import choose, read_boards
-from fairbench.console import console
 from fairbench.errors import UserError, unknown
-from fairbench.head_to_head import head_to_head
-from fairbench.report.duel import duel
-from fairbench.row import Row
+from fairbench.report.terminal.console import console
+from fairbench.report.terminal.duel import duel
 
 
 def compare(first: str, second: str, results: Path, *, suite: str, board: str) -> int:

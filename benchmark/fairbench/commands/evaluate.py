@@ -10,18 +10,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from fairbench.commands.given_model import Weights, given_model
-from fairbench.console import console as make_console
-from fairbench.display import StageDisplay
 from fairbench.errors import INTERRUPTED, UserError, first_line
 from fairbench.execution.devices import devices
 from fairbench.execution.freed_memory import keep_freed_memory
 from fairbench.external.outcomes import compute_outcomes, known_outcomes
 from fairbench.external.run import ExternalRun, check_name
 from fairbench.external.sample import Sample, load_sample, usual_suite
-from fairbench.file_sha256 import file_sha256
-from fairbench.report.class_table import class_table
-from fairbench.suite import Evaluation, Norm, Threat
-from fairbench.suite_file import parse_number
+from fairbench.identity import file_sha256
+from fairbench.protocol.suite import Evaluation, Norm, Threat
+from fairbench.protocol.suite_file import parse_number
+from fairbench.report.site.class_table import class_table
+from fairbench.report.terminal.console import console as make_console
+from fairbench.report.terminal.display import StageDisplay
 
 LINF_EPSILON = 8 / 255
 """Where no suite ships for a dataset."""

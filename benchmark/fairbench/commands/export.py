@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from fairbench.commands.boards import choose, read_boards
-from fairbench.export import FORMATS
+from fairbench.report.paper import FORMATS
 
 
 def export(results: Path, *, form: str, suite: str, board: str) -> int:

@@ -7,7 +7,7 @@ from fairbench.errors import UserError
 from fairbench.external.normalisation import Normalisation
 from fairbench.external.sample import Sample
 from fairbench.external.specification import External, load_external
-from fairbench.suite import Norm
+from fairbench.protocol.suite import Norm
 
 
 @dataclass(frozen=True, kw_only=True)

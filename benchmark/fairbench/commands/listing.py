@@ -3,11 +3,11 @@
 import json
 import sys
 
-from fairbench import methods
 from fairbench.data.sources import dataset_names
+from fairbench.method import registry
 from fairbench.models import describe, model_names
-from fairbench.suite import Norm
-from fairbench.suite_file import load_suite, suite_names
+from fairbench.protocol.suite import Norm
+from fairbench.protocol.suite_file import load_suite, suite_names
 
 ZOO: tuple[tuple[str, Norm], ...] = (("cifar10", "Linf"), ("cifar10", "L2"), ("cifar100", "Linf"))
 """Boards of RobustBench whose models can be evaluated here."""
@@ -24,7 +24,7 @@ def listing(kind: str, *, as_json: bool) -> None:
 
 
 def _methods() -> dict[str, str]:
-    return methods.origins()
+    return registry.origins()
 
 
 def _suites() -> dict[str, str]:

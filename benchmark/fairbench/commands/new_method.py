@@ -3,8 +3,8 @@
 import shlex
 from pathlib import Path
 
-from fairbench.console import console
-from fairbench.scaffold import write_package
+from fairbench.report.terminal.console import console
+from fairbench.testing.scaffold import write_package
 
 
 def new_method(name: str, directory: Path | None) -> None:

@@ -3,8 +3,8 @@
 import sys
 
 from fairbench.data.digest import dataset_digest
-from fairbench.protocol_text import protocol_text
-from fairbench.suite_file import load_suite
+from fairbench.protocol.suite_file import load_suite
+from fairbench.report.paper.protocol_text import protocol_text
 
 
 def protocol(name: str) -> None:

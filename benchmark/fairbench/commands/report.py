@@ -3,12 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-from fairbench import literature, methods
-from fairbench.board import Boards, Problem
-from fairbench.console import console
+from fairbench.boards.board import Boards, Problem
+from fairbench.boards.ranking import build_boards
 from fairbench.errors import UserError
-from fairbench.ranking import build_boards
-from fairbench.report.page import report_is_current, write_site
+from fairbench.method import registry
+from fairbench.outcomes import literature
+from fairbench.report.site.page import report_is_current, write_site
+from fairbench.report.terminal.console import console
 
 
 def report(results: Path, site: Path, *, check: bool) -> int:
@@ -16,7 +17,7 @@ def report(results: Path, site: Path, *, check: bool) -> int:
     out = console()
     if not results.is_dir():
         raise UserError(f"There is no folder {results}; run `fairbench run-all` first, or name it with --results.")
-    boards, published = _with_literature(build_boards(results, expected=methods.names()), results)
+    boards, published = _with_literature(build_boards(results, expected=registry.names()), results)
     for problem in boards.problems:
         out.print(f"Left out: {problem.message}", markup=False)
     if check:

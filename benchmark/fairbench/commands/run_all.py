@@ -8,17 +8,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from fairbench.atomic import atomic
+from fairbench.boards.ranking import build_boards
 from fairbench.commands.selection import Planned, Selection, plan
-from fairbench.console import console as make_console
-from fairbench.display import Display
 from fairbench.errors import INTERRUPTED
 from fairbench.execution.devices import devices
+from fairbench.execution.plan import RunStatus, State
 from fairbench.execution.processes import LocalProcesses
+from fairbench.execution.runner import Rerun, Runner, Where, needed_tasks, run_statuses
 from fairbench.execution.task import Ending, Task
-from fairbench.plan import Standing, State
-from fairbench.ranking import build_boards
-from fairbench.report.terminal import terminal_table
-from fairbench.runner import Rerun, Runner, Where, needed_tasks, standings
+from fairbench.report.terminal.console import console as make_console
+from fairbench.report.terminal.display import Display
+from fairbench.report.terminal.table import terminal_table
 
 
 def run_all(  # one argument per option
@@ -27,7 +27,7 @@ def run_all(  # one argument per option
     """Plan, compute, and show the board. Returns the exit code: 0 only if every run of the plan is done."""
     console = make_console(stderr=as_json)
     planned = plan(selection)
-    found = standings(planned.runs, where)
+    found = run_statuses(planned.runs, where)
     tasks = needed_tasks(found, where, rerun=rerun)
     where_to = devices(device) if tasks else ()
     blocked = _blocked(found, tasks)
@@ -61,7 +61,7 @@ def run_all(  # one argument per option
     return 1 if failed or problems else 0
 
 
-def _blocked(found: list[Standing], tasks: list[Task]) -> list[str]:
+def _blocked(found: list[RunStatus], tasks: list[Task]) -> list[str]:
     """Runs that have no usable outcome and will not be computed, each with the reason and what to do."""
     taken = {task.run.key for task in tasks}
     sentences = []
@@ -76,7 +76,7 @@ def _blocked(found: list[Standing], tasks: list[Task]) -> list[str]:
 
 
 def _show_plan(
-    found: list[Standing], tasks: list[Task], problems: list[str], *, as_json: bool, console: Console
+    found: list[RunStatus], tasks: list[Task], problems: list[str], *, as_json: bool, console: Console
 ) -> None:
     computed = {task.run.key for task in tasks}
     if as_json:
@@ -124,7 +124,7 @@ def _check_folders(planned: Planned, where: Where) -> None:
 def _check_data(planned: Planned, where: Where) -> None:
     """Load the data and build the models once, so that a problem is one message before anything is trained."""
     from fairbench.data.loading import load_dataset  # noqa: PLC0415  imports torch
-    from fairbench.training import model_of  # noqa: PLC0415
+    from fairbench.training.loop import model_of  # noqa: PLC0415
 
     dataset = load_dataset(planned.suite.dataset, folder=planned.suite.folder, data_dir=where.data_dir)
     for run in {run.suite.model: run for run in planned.runs}.values():

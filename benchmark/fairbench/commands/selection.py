@@ -4,17 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fairbench import methods
 from fairbench.data.digest import dataset_digest
 from fairbench.data.sources import dataset_names
 from fairbench.errors import UserError, unknown
-from fairbench.hyperparameter import Parameter
-from fairbench.method import Method
+from fairbench.execution.plan import make_plan
+from fairbench.method import registry
+from fairbench.method.contract import Method
 from fairbench.models import model_names
-from fairbench.plan import make_plan
-from fairbench.run import Run
-from fairbench.suite import Engine, Precision, Suite, Tier
-from fairbench.suite_file import load_suite
+from fairbench.protocol.run import Run
+from fairbench.protocol.suite import Engine, Parameter, Precision, Suite, Tier
+from fairbench.protocol.suite_file import load_suite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,16 +72,16 @@ def plan(selection: Selection) -> Planned:
     )
     suite = replace(suite, evaluation=evaluation)
     _check_names(suite)
-    known = methods.names(plugins=selection.plugins)
+    known = registry.names(plugins=selection.plugins)
 
     def create(name: str, changes: Mapping[str, str | Parameter]) -> Method:
         defaults = suite.defaults_of(name)
         if defaults:
             try:
-                methods.create(name, defaults, plugins=selection.plugins)
+                registry.create(name, defaults, plugins=selection.plugins)
             except UserError as error:
                 raise UserError(f"[methods.{name}] of the suite {suite.name}: {error}") from error
-        return methods.create(name, {**defaults, **changes}, plugins=selection.plugins)
+        return registry.create(name, {**defaults, **changes}, plugins=selection.plugins)
 
     changes = _settings(selection.settings)
     if changes and not selection.methods:

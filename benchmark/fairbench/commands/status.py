@@ -7,9 +7,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from fairbench.commands.selection import Selection, plan
-from fairbench.console import console
-from fairbench.plan import State
-from fairbench.runner import Where, standings
+from fairbench.execution.plan import State
+from fairbench.execution.runner import Where, run_statuses
+from fairbench.report.terminal.console import console
 
 COLOURS = {
     State.DONE: "green",
@@ -23,7 +23,7 @@ COLOURS = {
 def status(selection: Selection, where: Where, *, as_json: bool) -> int:
     """Print the states. Returns the exit code: 0 only if every run is done."""
     planned = plan(selection)
-    found = standings(planned.runs, where)
+    found = run_statuses(planned.runs, where)
     if as_json:
         rows = [one.plain() for one in found]
         sys.stdout.write(

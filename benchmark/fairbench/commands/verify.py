@@ -9,10 +9,7 @@ from rich.table import Table
 
 from fairbench.atomic import check_writable
 from fairbench.commands.given_model import Weights, given_model
-from fairbench.console import console
 from fairbench.data.digest import file_digest
-from fairbench.display import StageDisplay
-from fairbench.environment import hardware, versions
 from fairbench.errors import INTERRUPTED, UserError
 from fairbench.execution.devices import devices
 from fairbench.execution.freed_memory import keep_freed_memory
@@ -20,9 +17,12 @@ from fairbench.external.sample import Sample, load_sample
 from fairbench.external.specification import External
 from fairbench.external.verification import Verified, judged_by
 from fairbench.external.verification import verify as compare
+from fairbench.machine import hardware, versions
 from fairbench.models import model_names
-from fairbench.receipt import Receipt, outcomes_sha256, receipt_file, write_receipt
-from fairbench.store import Outcomes, read_outcomes
+from fairbench.outcomes.receipt import Receipt, outcomes_sha256, receipt_file, write_receipt
+from fairbench.outcomes.store import Outcomes, read_outcomes
+from fairbench.report.terminal.console import console
+from fairbench.report.terminal.display import StageDisplay
 
 SHOWN = 20
 """Disagreements printed."""

@@ -14,8 +14,8 @@ from torch import Tensor
 from fairbench.data.augmentation import crop_and_flip, diverse_view
 from fairbench.data.dataset import Split
 from fairbench.errors import UserError
-from fairbench.method import Batch
-from fairbench.suite import Recipe
+from fairbench.method.contract import Batch
+from fairbench.protocol.suite import Recipe
 
 
 class TrainingBatches:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from fairbench.errors import UserError
-from fairbench.file_sha256 import file_sha256
-from fairbench.suite import DatasetSource
+from fairbench.identity import file_sha256
+from fairbench.protocol.suite import DatasetSource
 
 
 def dataset_digest(source: DatasetSource, *, folder: str) -> str:

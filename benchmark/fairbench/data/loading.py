@@ -11,7 +11,7 @@ from fairbench.data.npz import read_npz
 from fairbench.data.sources import load_source
 from fairbench.data.split import hold_out
 from fairbench.errors import UserError
-from fairbench.suite import DatasetSource
+from fairbench.protocol.suite import DatasetSource
 
 VALIDATION_SPLIT = "validation"
 """Name of the split, from which its draws follow; a change is a new protocol version."""

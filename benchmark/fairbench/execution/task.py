@@ -6,7 +6,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from fairbench.run import Run
+from fairbench.protocol.run import Run
 
 
 class Ending(Enum):

@@ -17,23 +17,23 @@ import torch
 from filelock import Timeout
 from torch import nn
 
-from fairbench import methods
 from fairbench.atomic import atomic
-from fairbench.checkpoint import load_weights
 from fairbench.data.dataset import Dataset
 from fairbench.data.loading import load_dataset
-from fairbench.environment import hardware, peak_memory, source, versions
 from fairbench.errors import TrainingFailedError, UserError
-from fairbench.evaluation import Evaluated, evaluate
+from fairbench.evaluation.judgement import Judgement, judge
+from fairbench.execution.plan import State, is_trained, run_lock, run_status
 from fairbench.execution.task import Ended, Ending, Task
-from fairbench.explanation import explained_card, explained_hyperparameters
-from fairbench.method import Method
-from fairbench.plan import State, is_trained, run_lock, standing
+from fairbench.machine import hardware, peak_memory, source, versions
+from fairbench.method import registry
+from fairbench.method.contract import Method
+from fairbench.method.explanation import explained_card, explained_hyperparameters
+from fairbench.models.checkpoint import load_weights
+from fairbench.outcomes.provenance import Provenance
+from fairbench.outcomes.store import Outcomes, no_rows, write_outcomes
 from fairbench.progress import Progress
-from fairbench.provenance import Provenance
-from fairbench.run import Run, plain
-from fairbench.store import Outcomes, no_rows, write_outcomes
-from fairbench.training import Trained, model_of, read_trained, train
+from fairbench.protocol.run import Run, plain
+from fairbench.training.loop import Trained, model_of, read_trained, train
 
 PATIENCE = 2.0
 """Seconds to wait for a lock that somebody may only be looking at."""
@@ -89,7 +89,7 @@ def _compute(task: Task, folder: Path, progress: Progress) -> None:
     run, device = task.run, torch.device(task.device)
     torch.set_num_threads(1)  # runs are what is parallel; sums do not depend on the number of jobs
     dataset = load_dataset(run.suite.dataset, folder=run.suite.folder, data_dir=task.data_dir)
-    method = methods.create(run.method, dict(run.parameters), plugins=task.plugins)
+    method = registry.create(run.method, dict(run.parameters), plugins=task.plugins)
     result = run.result_file(task.results)
     if not is_trained(folder):
         try:
@@ -114,7 +114,7 @@ def _compute(task: Task, folder: Path, progress: Progress) -> None:
     trained = read_trained(folder)
     selected, last = (_load(folder, rule, run, dataset).to(device) for rule in ("selected", "last"))
     began = time.monotonic()
-    evaluated = evaluate(
+    judgement = judge(
         selected,
         last,
         dataset.test.images.to(device),
@@ -126,8 +126,8 @@ def _compute(task: Task, folder: Path, progress: Progress) -> None:
         progress=progress,
     )
     origin = _origin(task, method, dataset)
-    provenance = _done(origin, trained, evaluated, seconds=time.monotonic() - began)
-    write_outcomes(result, Outcomes(rows=evaluated.rows, provenance=provenance))
+    provenance = _done(origin, trained, judgement, seconds=time.monotonic() - began)
+    write_outcomes(result, Outcomes(rows=judgement.rows, provenance=provenance))
 
 
 def _origin(task: Task, method: Method, dataset: Dataset) -> Provenance:
@@ -169,20 +169,20 @@ def _failed(origin: Provenance, failure: TrainingFailedError) -> Provenance:
     )
 
 
-def _done(origin: Provenance, trained: Trained, evaluated: Evaluated, *, seconds: float) -> Provenance:
+def _done(origin: Provenance, trained: Trained, judgement: Judgement, *, seconds: float) -> Provenance:
     return replace(
         origin,
         selected_epoch=trained.selected_epoch,
         history=trained.history,
-        tier=evaluated.reached.tier,
-        promotion=evaluated.reached.promotion,
-        audit=evaluated.reached.audit.plain() if evaluated.reached.audit else {},
-        flags=dict(evaluated.flags),
-        warnings=[*evaluated.warnings, *origin.warnings],
+        tier=judgement.reached.tier,
+        promotion=judgement.reached.promotion,
+        audit=judgement.reached.audit.plain() if judgement.reached.audit else {},
+        flags=dict(judgement.flags),
+        warnings=[*judgement.warnings, *origin.warnings],
         passes=trained.passes,
         cost=trained.cost,
         prerequisite_cost=trained.prerequisite_cost,
-        seconds={"training": trained.seconds, **evaluated.seconds, "evaluation": seconds},
+        seconds={"training": trained.seconds, **judgement.seconds, "evaluation": seconds},
         peak_memory=max(trained.peak_memory, origin.peak_memory),
         checkpoints=trained.checkpoints,
     )
@@ -210,7 +210,7 @@ def _load(folder: Path, rule: str, run: Run, dataset: Dataset) -> nn.Module:
 
 def _finished(task: Task) -> bool:
     """Whether another process did the work since it was planned."""
-    found = standing(task.run, results=task.results, work_dir=task.work_dir)
+    found = run_status(task.run, results=task.results, work_dir=task.work_dir)
     return found.trained if not task.evaluate else found.state is State.DONE
 
 

@@ -1,7 +1,6 @@
 """Evaluating a model that was not trained here: one call in Python, one file of outcomes, one row on the boards.
 
-    from fairbench import evaluate
-    from fairbench.metrics import class_accuracies
+    from fairbench import class_accuracies, evaluate
 
     outcomes = evaluate(model, images, labels, epsilon=8 / 255)
     class_accuracies(outcomes.rows, 10, "autoattack").values        # robust accuracy of every class
@@ -18,12 +17,12 @@ from typing import TYPE_CHECKING, get_args
 
 from fairbench.errors import UserError
 from fairbench.progress import Progress, silent
-from fairbench.suite import Engine, Evaluation, Norm, Precision, Threat, Tier, check
+from fairbench.protocol.suite import Engine, Evaluation, Norm, Precision, Threat, Tier, check
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from fairbench.store import Outcomes
+    from fairbench.outcomes.store import Outcomes
 
 
 def evaluate(
@@ -58,7 +57,7 @@ def evaluate(
         class_names: by label; the labels themselves by default, as many as the model has logits.
         norm: of the ball.
         epsilon: its radius, in units of pixel values in [0, 1]; 0 leaves robust accuracy equal to clean accuracy.
-        tier: `screen` is PGD-20, `full` AutoAttack standard; see `fairbench.suite.Evaluation`.
+        tier: `screen` is PGD-20, `full` AutoAttack standard; see `fairbench.protocol.suite.Evaluation`.
         engine: of AutoAttack.
         search: arithmetic of our engine's search; breaks are verified in fp32.
         batch_size: images attacked together; no verdict of our engine depends on it.

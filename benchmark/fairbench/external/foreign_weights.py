@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from fairbench.errors import UserError
 from fairbench.external.safe_file import open_safely
-from fairbench.file_sha256 import file_sha256
+from fairbench.identity import file_sha256
 
 _WRAPPERS = {"_orig_mod", "model", "module", "net", "network"}
 _OUTERMOST = "."

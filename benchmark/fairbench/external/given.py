@@ -14,10 +14,10 @@ from fairbench.attacks import frozen
 from fairbench.attacks.judging import private_randomness, unit_images
 from fairbench.data.sources import dataset_names
 from fairbench.errors import UserError, unknown
+from fairbench.evaluation.screening import check_images
 from fairbench.external.run import device_of
 from fairbench.external.sample import Sample, usual_size
-from fairbench.fingerprint import tensors_sha256
-from fairbench.screening import check_images
+from fairbench.models.fingerprint import tensors_sha256
 
 
 def given_sample(

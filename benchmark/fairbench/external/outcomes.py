@@ -16,17 +16,17 @@ import torch
 from filelock import Timeout
 
 from fairbench.atomic import check_writable
-from fairbench.attacks.settings import STANDARD, AutoAttackSettings
-from fairbench.comparability import tier_below
-from fairbench.environment import hardware, peak_memory, source, versions
 from fairbench.errors import UserError
-from fairbench.evaluation import evaluate
+from fairbench.evaluation.judgement import judge
+from fairbench.execution.plan import run_lock
 from fairbench.external.run import ExternalRun
-from fairbench.plan import run_lock
+from fairbench.identity import content_key
+from fairbench.machine import hardware, peak_memory, source, versions
+from fairbench.outcomes.comparability import tier_below
+from fairbench.outcomes.provenance import Provenance
+from fairbench.outcomes.store import Outcomes, read_outcomes, write_outcomes
 from fairbench.progress import Progress, silent
-from fairbench.provenance import Provenance
-from fairbench.store import Outcomes, read_outcomes, write_outcomes
-from fairbench.suite import content_key
+from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
 
 
 def known_outcomes(run: ExternalRun, results: Path) -> Outcomes | None:
@@ -87,7 +87,7 @@ def compute_outcomes(
                 raise UserError(
                     f"{run.name} is being evaluated by another process, in {folder}; wait for it."
                 ) from error
-        evaluated = evaluate(
+        judgement = judge(
             run.model,
             run.model,
             sample.images.to(device),
@@ -100,7 +100,7 @@ def compute_outcomes(
             settings=settings,
             progress=progress,
         )
-    reached = evaluated.reached
+    reached = judgement.reached
     provenance = Provenance(
         status="done",
         key=content_key(run.description),
@@ -115,9 +115,9 @@ def compute_outcomes(
         tier=reached.tier,
         promotion=reached.promotion,
         audit=reached.audit.plain() if reached.audit else {},
-        flags=dict(evaluated.flags),
-        warnings=[*evaluated.warnings, *run.remarks],
-        seconds=evaluated.seconds,
+        flags=dict(judgement.flags),
+        warnings=[*judgement.warnings, *run.remarks],
+        seconds=judgement.seconds,
         peak_memory=peak_memory(device),
         checkpoints={"selected": run.file_sha256} if run.file_sha256 else {},
         versions=versions(),
@@ -126,7 +126,7 @@ def compute_outcomes(
         device=device.type,
         threads=torch.get_num_threads(),
     )
-    outcomes = Outcomes(rows=evaluated.rows, provenance=provenance)
+    outcomes = Outcomes(rows=judgement.rows, provenance=provenance)
     if results is not None:
         write_outcomes(run.result_file(results), outcomes)
     return outcomes

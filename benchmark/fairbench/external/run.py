@@ -19,8 +19,9 @@ from torch import nn
 
 from fairbench.errors import UserError
 from fairbench.external.sample import Sample
-from fairbench.fingerprint import weights_sha256
-from fairbench.suite import Evaluation, Threat, check, content_key
+from fairbench.identity import content_key
+from fairbench.models.fingerprint import weights_sha256
+from fairbench.protocol.suite import Evaluation, Threat, check
 
 PROTOCOL = "fairbench-1"
 """Of the evaluation; suites with the same one, the same data and the same threat show the row on their boards."""

@@ -20,8 +20,8 @@ from fairbench.data.npz import read_npz
 from fairbench.data.sources import dataset_names, load_source
 from fairbench.data.stratified import stratified_subset
 from fairbench.errors import unknown
-from fairbench.suite import Suite
-from fairbench.suite_file import load_suite, suite_names
+from fairbench.protocol.suite import Suite
+from fairbench.protocol.suite_file import load_suite, suite_names
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -19,10 +19,10 @@ from fairbench.errors import UserError, unknown
 from fairbench.external.factory import call_factory
 from fairbench.external.foreign_weights import fit, read_weights
 from fairbench.external.normalisation import Normalisation
-from fairbench.file_sha256 import file_sha256
+from fairbench.identity import file_sha256
 from fairbench.models import build_model, model_names
 from fairbench.models.normalised import Normalised
-from fairbench.suite import Norm
+from fairbench.protocol.suite import Norm
 
 _ZOO = "robustbench:"
 _NORMALISING = {"mean", "std", "mu", "sigma"}

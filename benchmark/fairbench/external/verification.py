@@ -16,17 +16,17 @@ import pandas as pd
 from torch import Tensor, nn
 
 from fairbench.attacks.autoattack import AutoAttack
-from fairbench.attacks.settings import STANDARD, AutoAttackSettings
-from fairbench.audit import Audit
-from fairbench.comparability import check_description
 from fairbench.errors import UserError
+from fairbench.evaluation.screening import screen
 from fairbench.external.run import device_of
 from fairbench.external.sample import Sample
+from fairbench.outcomes.audit import Audit
+from fairbench.outcomes.comparability import check_description
+from fairbench.outcomes.store import Outcomes
 from fairbench.progress import Progress, silent
-from fairbench.screening import screen
-from fairbench.store import ATTACKS, Outcomes
-from fairbench.suite import Evaluation, Threat
-from fairbench.tiers import WHITE_BOX
+from fairbench.protocol.attack_names import ATTACKS, WHITE_BOX
+from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
+from fairbench.protocol.suite import Evaluation, Threat
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

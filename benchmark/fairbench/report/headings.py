@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fairbench.board import Board
+from fairbench.boards.board import Board
+from fairbench.identity import content_key
 from fairbench.report.phrases import ball, settings
-from fairbench.suite import content_key
 
 
 def heading(board: Board) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from fairbench.audit import Audit
-from fairbench.board import Board
-from fairbench.method import Card
-from fairbench.metrics import Attack, wilson, worst
-from fairbench.row import Row
+from fairbench.boards.board import Board
+from fairbench.boards.row import Row
+from fairbench.method.contract import Card
+from fairbench.outcomes.audit import Audit
+from fairbench.outcomes.metrics import wilson, worst
+from fairbench.protocol.attack_names import Attack
 
 NOTHING = "–"
 

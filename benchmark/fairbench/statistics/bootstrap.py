@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fairbench.metrics import Vector
+from fairbench.outcomes.metrics import Vector
 from fairbench.statistics.keys import Key
 from fairbench.statistics.verdicts import Verdicts
 

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from fairbench.metrics import Vector, average, worst
+from fairbench.outcomes.metrics import Vector, average, worst
 
 SMALLEST_BASELINE = 0.05
 """Worst class of a baseline below which rho explodes: 1.33 % to 2.33 % would be +.75."""

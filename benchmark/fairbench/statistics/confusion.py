@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from fairbench.metrics import Counts, Vector
+from fairbench.outcomes.metrics import Counts, Vector
 from fairbench.statistics.verdicts import Labels
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from fairbench.metrics import ClassAccuracies, Interval, minimum_envelope, worst
+from fairbench.outcomes.metrics import ClassAccuracies, Interval, minimum_envelope, worst
 from fairbench.statistics.seeds import mean_variance, welch_degrees
 
 

@@ -6,7 +6,7 @@ the tests have in common, and never finds less than Bonferroni.
 
 import numpy as np
 
-from fairbench.metrics import Vector
+from fairbench.outcomes.metrics import Vector
 
 
 def holm(p_values: Vector) -> Vector:

@@ -2,7 +2,7 @@
 
     KEYS["worst-20"](ascending)         # (..., classes) -> (...)
 
-Every key depends on the sorted accuracies alone, so a resample is sorted once for all keys. `fairbench.metrics` has the
+Every key depends on the sorted accuracies alone, so a resample is sorted once for all keys. `outcomes.metrics` has the
 same numbers for a single vector, where absent classes are still present as NaN.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
-from fairbench.metrics import Vector
+from fairbench.outcomes.metrics import Vector
 
 Key = Callable[[Vector], Vector]
 """From accuracies of the classes with data, (..., classes), ascending along the last axis, to (...)."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from fairbench.metrics import Counts, Vector
+from fairbench.outcomes.metrics import Counts, Vector
 from fairbench.statistics.verdicts import Bits
 
 

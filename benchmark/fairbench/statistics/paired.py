@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from fairbench.metrics import Vector
+from fairbench.outcomes.metrics import Vector
 from fairbench.statistics.mcnemar import mcnemar
 from fairbench.statistics.seeds import mean_variance, stouffer, welch_degrees
 from fairbench.statistics.verdicts import Bits

@@ -12,7 +12,7 @@ any rank, they cover that in 50 to 75 % of cases only.
 import numpy as np
 import numpy.typing as npt
 
-from fairbench.metrics import Counts, Vector
+from fairbench.outcomes.metrics import Counts, Vector
 
 
 def rank_intervals(better: npt.NDArray[np.bool_]) -> Counts:

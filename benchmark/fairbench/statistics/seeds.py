@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from scipy import special
 
-from fairbench.metrics import Interval, Vector
+from fairbench.outcomes.metrics import Interval, Vector
 
 
 def t_interval(values: Sequence[float] | Vector, *, level: float = 0.95) -> Interval:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from fairbench.metrics import Vector
+from fairbench.outcomes.metrics import Vector
 from fairbench.statistics.bootstrap import Resampled
 from fairbench.statistics.envelope import envelope
 from fairbench.statistics.holm import holm_pairs

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fairbench.metrics import Counts, Vector
+from fairbench.outcomes.metrics import Counts, Vector
 from fairbench.statistics.bootstrap import DRAWS, Resampled, bootstrap
 from fairbench.statistics.envelope import envelope
 from fairbench.statistics.keys import KEYS, SHARES, share_size

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fairbench.metrics import Vector
+from fairbench.outcomes.metrics import Vector
 
 
 def tie_groups(

@@ -1,7 +1,7 @@
 """What every test image says about every method: the one input of everything that is paired or resampled.
 
     verdicts = Verdicts(labels=labels, classes=10, correct={"trades": trades, "pgd-at": pgd_at})
-    verdicts.accuracies("trades")       # per seed, the class accuracies of `fairbench.metrics`
+    verdicts.accuracies("trades")       # per seed, the class accuracies of `fairbench.outcomes.metrics`
 
 All methods were judged on the same images in the same order; they may differ in their number of seeds.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fairbench.metrics import ClassAccuracies
+from fairbench.outcomes.metrics import ClassAccuracies
 
 Bits = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.integer]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from fairbench.metrics import ClassAccuracies, Counts, wilson, worst_class
+from fairbench.outcomes.metrics import ClassAccuracies, Counts, wilson, worst_class
 
 
 def candidate_set(accuracies: ClassAccuracies, *, level: float = 0.95) -> frozenset[int]:

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from fairbench import methods
 from fairbench.errors import TrainingFailedError, UserError, first_line, unknown
-from fairbench.method import Method
+from fairbench.method import registry
+from fairbench.method.contract import Method
 from fairbench.testing import description, schooling, stepping
 from fairbench.testing.check import Check, Checked, CheckFailedError, Outcome
 from fairbench.testing.trial import Trial
@@ -40,13 +40,13 @@ CHECKS = (
     Check(
         name="class-counts",
         run=stepping.any_number_of_classes_works,
-        advice="Use `self.classes` instead of a number, and fairbench.class_means.ClassMeans for values per class: a "
+        advice="Use `self.classes` instead of a number, and fairbench.ClassMeans for values per class: a "
         "class may be absent from a batch, or from a whole epoch.",
     ),
     Check(
         name="networks-untouched",
         run=stepping.networks_are_left_alone,
-        advice="Attack with fairbench.attacks.pgd and measure inside `with fairbench.attacks.frozen(net)`: both use "
+        advice="Attack with fairbench.pgd and measure inside `with fairbench.frozen(net)`: both use "
         "eval mode and put everything back. By hand, use torch.autograd.grad instead of backward, and model.eval(). "
         "If attacking in train mode is the method's idea, declare it in `expected_failures`.",
     ),
@@ -54,7 +54,7 @@ CHECKS = (
         name="inside-threat",
         run=stepping.training_points_stay_inside_the_threat,
         advice="Take epsilon and step from `self.threat`, keep pixels in [0, 1] (the model normalises by itself), and "
-        "use fairbench.attacks.pgd, which projects. If larger radii are the method's idea, declare "
+        "use fairbench.pgd, which projects. If larger radii are the method's idea, declare "
         "`largest_radius`; if points elsewhere are (mixed images), declare it in `expected_failures`.",
     ),
     Check(
@@ -116,7 +116,7 @@ def method_checks(method: str | type[Method], *, plugins: Sequence[Path] = ()) -
 
     @cache
     def trial() -> Trial:
-        return Trial(methods.load(method, plugins=plugins) if isinstance(method, str) else method)
+        return Trial(registry.load(method, plugins=plugins) if isinstance(method, str) else method)
 
     label = method if isinstance(method, str) else method.__name__
     return [pytest.param(partial(_assert, check, trial), id=f"{label}-{check.name}") for check in CHECKS]

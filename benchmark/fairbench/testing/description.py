@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from fairbench.explanation import first_paragraph
+from fairbench.method.explanation import first_paragraph
 from fairbench.testing.check import CheckFailedError
 from fairbench.testing.trial import Trial
 

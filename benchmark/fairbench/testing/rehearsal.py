@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from fairbench.data.batches import TrainingBatches, evaluation_batches
 from fairbench.data.dataset import Split
-from fairbench.method import Batch, ClassStatistics, Setup, Validation
+from fairbench.method.contract import Batch, ClassStatistics, Setup, Validation
 from fairbench.models import build_model
+from fairbench.protocol.suite import Threat
 from fairbench.seeding import derived_seed, generator
-from fairbench.suite import Threat
 from fairbench.testing.trial import Trial
 
 BATCH = 16

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fairbench.testing.check import CheckFailedError
 from fairbench.testing.trial import Trial, interruption
-from fairbench.training import Trained
+from fairbench.training.loop import Trained
 
 LEARNED = 0.3
 """Average clean accuracy on held-out digits that chance (0.1) cannot explain; built-in methods reach 0.72 to 0.94."""

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from fairbench.method import Batch
-from fairbench.passes import PassCounter
+from fairbench.method.contract import Batch
 from fairbench.testing.check import CheckFailedError
 from fairbench.testing.rehearsal import Rehearsal
 from fairbench.testing.trial import Trial
+from fairbench.training.passes import PassCounter
 
 UNCOUNTED = 0.02
 """Share of the arithmetic that may escape the counter: what a method computes outside of networks."""

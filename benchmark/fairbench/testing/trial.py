@@ -11,18 +11,18 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from fairbench.checkpoint import load_weights
 from fairbench.data import loading
 from fairbench.data.arrays import Arrays
 from fairbench.data.dataset import Dataset
 from fairbench.data.sources import load_source
-from fairbench.losses import cross_entropy
-from fairbench.method import Batch, Card, Method
+from fairbench.method.contract import Batch, Card, Method
+from fairbench.method.losses import cross_entropy
+from fairbench.models.checkpoint import load_weights
 from fairbench.progress import Progress, silent
-from fairbench.run import Run
-from fairbench.suite import Suite
-from fairbench.suite_file import load_suite
-from fairbench.training import Trained, model_of, train
+from fairbench.protocol.run import Run
+from fairbench.protocol.suite import Suite
+from fairbench.protocol.suite_file import load_suite
+from fairbench.training.loop import Trained, model_of, train
 
 EPOCHS = 3
 """Epochs of a trial: enough to learn the digits from, and to be interrupted in."""
@@ -79,7 +79,7 @@ class Trial:
             progress: told after every step.
 
         Raises:
-            TrainingFailedError: as `fairbench.training.train`.
+            TrainingFailedError: as `fairbench.training.loop.train`.
         """
         with tempfile.TemporaryDirectory(prefix="fairbench-") as fresh, torch.random.fork_rng(devices=[]):
             return train(

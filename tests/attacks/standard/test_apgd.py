@@ -10,12 +10,12 @@ from pyautoattack.autopgd_base import APGDAttack
 from torch import Tensor, nn
 
 from fairbench.attacks.ball import Ball
-from fairbench.attacks.settings import AutoAttackSettings
 from fairbench.attacks.standard.apgd import _checkpoints, apgd
 from fairbench.attacks.standard.found import Found
 from fairbench.attacks.standard.noise import ImageNoise
-from fairbench.passes import PassCounter
-from fairbench.suite import Norm
+from fairbench.protocol.autoattack_settings import AutoAttackSettings
+from fairbench.protocol.suite import Norm
+from fairbench.training.passes import PassCounter
 
 Loss = Literal["ce", "targeted"]
 Make = Callable[..., Any]

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from fairbench.attacks.ball import Ball
-from fairbench.attacks.settings import AutoAttackSettings
 from fairbench.attacks.standard.fab import _step, fab
 from fairbench.attacks.standard.found import Found
-from fairbench.passes import PassCounter
-from fairbench.suite import Norm, Threat
+from fairbench.protocol.autoattack_settings import AutoAttackSettings
+from fairbench.protocol.suite import Norm, Threat
+from fairbench.training.passes import PassCounter
 
 Make = Callable[..., Any]
 

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from fairbench import Threat
-from fairbench.attacks.settings import AutoAttackSettings
 from fairbench.attacks.standard.attack import standard_attack
 from fairbench.attacks.standard.found import Found, Predict
 from fairbench.attacks.standard.noise import ImageNoise
-from fairbench.attacks.standard.rechecking import margin, rechecked
-from fairbench.store import ATTACKS
-from fairbench.suite import Norm
+from fairbench.attacks.standard.rechecking import lead, rechecked
+from fairbench.protocol.attack_names import ATTACKS
+from fairbench.protocol.autoattack_settings import AutoAttackSettings
+from fairbench.protocol.suite import Norm
 
 QUICK = AutoAttackSettings(apgd_iterations=20, fab_iterations=15, square_queries=150, targets=3)
 NORMS: list[Norm] = ["Linf", "L2"]
@@ -57,12 +57,12 @@ def test_only_what_does_not_speak_for_the_label_is_asked_again() -> None:
 
 
 def claims(logits: Tensor, labels: Tensor) -> Tensor:
-    return margin(logits, labels) <= 0
+    return lead(logits, labels) <= 0
 
 
 def test_the_margin() -> None:
     logits = torch.tensor([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0], [3.0, 3.0, 2.0]])
-    assert margin(logits, torch.tensor([0, 2, 1])).tolist() == [1, -1, 0]
+    assert lead(logits, torch.tensor([0, 2, 1])).tolist() == [1, -1, 0]
 
 
 @pytest.mark.parametrize("rows", [0, 100])

@@ -13,14 +13,14 @@ from pyautoattack.square import SquareAttack
 from torch import Tensor, nn
 
 from fairbench.attacks.ball import Ball
-from fairbench.attacks.settings import AutoAttackSettings
 from fairbench.attacks.standard import square as module
 from fairbench.attacks.standard.found import Found
 from fairbench.attacks.standard.noise import ImageNoise
 from fairbench.attacks.standard.square import square
 from fairbench.attacks.standard.windows import Bumps, Squares, windows
-from fairbench.passes import PassCounter
-from fairbench.suite import Norm
+from fairbench.protocol.autoattack_settings import AutoAttackSettings
+from fairbench.protocol.suite import Norm
+from fairbench.training.passes import PassCounter
 
 Make = Callable[..., Any]
 NORMS: list[Norm] = ["Linf", "L2"]

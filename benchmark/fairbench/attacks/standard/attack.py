@@ -5,15 +5,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from fairbench.attacks.settings import STANDARD, AutoAttackSettings
 from fairbench.attacks.standard.apgd import apgd
 from fairbench.attacks.standard.fab import fab
 from fairbench.attacks.standard.found import Found, Predict
 from fairbench.attacks.standard.noise import NoiseSource
 from fairbench.attacks.standard.square import square
 from fairbench.attacks.standard.steady import steady
-from fairbench.store import ATTACKS
-from fairbench.suite import Threat
+from fairbench.protocol.attack_names import ATTACKS
+from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
+from fairbench.protocol.suite import Threat
 
 VERSION = 3
 """Of the engine: whatever may change a verdict raises it, and no log of verdicts is continued by another version."""
@@ -35,7 +35,7 @@ def standard_attack(
     """Attack images that are classified correctly.
 
     Args:
-        attack: one of `fairbench.store.ATTACKS`.
+        attack: one of `fairbench.outcomes.store.ATTACKS`.
         model: frozen and in eval mode.
         images: (n, channels, height, width), float32 in [0, 1].
         labels: (n,) int64.

@@ -23,7 +23,7 @@ def rechecked(
     """
     if exact is None:
         return logits
-    claims = margin(logits, labels) <= 0
+    claims = lead(logits, labels) <= 0
     rows = (claims if among is None else claims & among).nonzero().flatten()
     if len(rows) == 0:
         return logits
@@ -31,7 +31,7 @@ def rechecked(
         return logits.index_copy(0, rows, steady(exact)(points[rows]))
 
 
-def margin(logits: Tensor, labels: Tensor) -> Tensor:
+def lead(logits: Tensor, labels: Tensor) -> Tensor:
     """The label's logit less the largest other one, (n,); negative where the prediction is wrong."""
     label = labels[:, None]
     others = logits.scatter(1, label, -torch.inf).amax(dim=1)

@@ -2,7 +2,7 @@
 
     square(model, images, labels, indices=indices, threat=threat, noise=ImageNoise(0))
 
-Every query changes one window of the best point so far and keeps the change if the margin falls. Positions and signs
+Every query changes one window of the best point so far and keeps the change if the lead falls. Positions and signs
 are drawn in blocks of queries and for every image on its own, where the reference draws one window for all of them.
 
 What is found is what one query after the other finds, but the model is asked less often. A window that changes nothing
@@ -21,10 +21,10 @@ from torch import Tensor
 from fairbench.attacks.ball import Ball
 from fairbench.attacks.standard.found import Found, Predict
 from fairbench.attacks.standard.noise import NoiseSource
-from fairbench.attacks.standard.rechecking import margin, rechecked
+from fairbench.attacks.standard.rechecking import lead, rechecked
 from fairbench.attacks.standard.steady import steady
 from fairbench.attacks.standard.windows import Windows, windows
-from fairbench.suite import Threat
+from fairbench.protocol.suite import Threat
 
 BLOCK = 100
 """Queries drawn at once. It is part of the name of the noise: another value draws other numbers."""
@@ -111,12 +111,12 @@ class _Search:
         self.rows = torch.arange(len(images), device=images.device)
         self.ball = Ball(threat.norm, images, threat.epsilon)
         self._labels, self._best = labels, images.clone()
-        self._margin = torch.full_like(labels, torch.inf, dtype=images.dtype)
+        self._lead = torch.full_like(labels, torch.inf, dtype=images.dtype)
         self._slots = self._next = self.rows  # in a block of windows: the image's column, and the row of its next query
         self._chance = 1.0  # that a query finds something better
 
     def start(self, points: Tensor) -> None:
-        """The first points, (images, channels, height, width), whatever their margin."""
+        """The first points, (images, channels, height, width), whatever their lead."""
         self._take(self.rows, points, *self._measured(points, self._labels))
 
     def walk(self, moves: Windows, plan: Sequence[Tensor], sides: Sequence[int], *, rows: int) -> None:
@@ -146,7 +146,7 @@ class _Search:
                 idle = len(some) < WORTHWHILE * len(points)  # else look again with the next size of windows
                 image, points = (some, points[some]) if idle else (image, points)
             reached, logits = self._measured(points, self._labels[image])
-            better = (reached < self._margin[image]).nonzero().flatten()
+            better = (reached < self._lead[image]).nonzero().flatten()
             asked, improved = asked + len(points), improved + len(better)
             self._take(image[better], points[better], reached[better], logits[better])
         return asked, improved
@@ -166,7 +166,7 @@ class _Search:
             step, which = (_changed(points, best) & inside).nonzero(as_tuple=True)
             image, points = behind[which], points[step, which]
             reached, logits = self._measured(points, self._labels[image])
-            better = reached < self._margin[image]
+            better = reached < self._lead[image]
             # What follows the first better query of an image did not start from its best point, and is asked again.
             first = torch.full_like(self._next, ahead).scatter_reduce(0, image[better], step[better], "amin")
             self._next = (self._next + (first + 1).clamp(max=ahead)).clamp(max=stop)
@@ -178,10 +178,10 @@ class _Search:
     def _measured(self, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Margins, (m,), and the logits that they come from."""
         logits = self._model(points)
-        reached = margin(logits, labels)
+        reached = lead(logits, labels)
         if bool((reached <= 0).any()):
             logits = rechecked(logits, points, labels, exact=self._exact)
-            reached = margin(logits, labels)
+            reached = lead(logits, labels)
         return reached, logits
 
     def _take(self, image: Tensor, points: Tensor, reached: Tensor, logits: Tensor) -> None:
@@ -189,7 +189,7 @@ class _Search:
 
         The reference ends at any tie. In fp32 there is none; in half precision it would hide breaks.
         """
-        self._best[image], self._margin[image] = points, reached
+        self._best[image], self._lead[image] = points, reached
         wrong = (reached <= 0) & (logits.argmax(dim=1) != self._labels[image])
         if not bool(wrong.any()):
             return
@@ -197,7 +197,7 @@ class _Search:
         self.found[rows], self.broken[rows] = points[wrong], True
         left = (~self.broken[self.rows]).nonzero().flatten()
         self.rows, self.ball, self._labels = self.rows[left], self.ball.rows(left), self._labels[left]
-        self._best, self._margin = self._best[left], self._margin[left]
+        self._best, self._lead = self._best[left], self._lead[left]
         self._slots, self._next = self._slots[left], self._next[left]
 
 

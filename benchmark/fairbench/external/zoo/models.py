@@ -20,7 +20,7 @@ from torch import nn
 from fairbench.errors import UserError, unknown
 from fairbench.external.zoo.robustbench_import import quiet, robustbench
 from fairbench.external.zoo.weights import Weights
-from fairbench.suite import Norm
+from fairbench.protocol.suite import Norm
 
 _CLASSES = {"cifar10": 10, "cifar100": 100}
 _CUDA_ONLY = "Bai2023Improving"

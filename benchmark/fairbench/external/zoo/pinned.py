@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from fairbench.atomic import atomic
 from fairbench.errors import UserError
-from fairbench.file_sha256 import file_sha256
+from fairbench.identity import file_sha256
 
 
 def pinned(path: Path, *, fetch: Callable[[Path], None], check: Callable[[Path], None]) -> str:

@@ -1,0 +1,210 @@
+"""Which runs a board needs, in which order, and in which state each of them is.
+
+Prerequisites are runs like any other: planned before what needs them, once for all who share them. Planning reads
+metadata only, so it takes no time and changes nothing; results that exist are the cache, whoever computed them.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from fairbench.errors import UserError
+from fairbench.method.contract import Method
+from fairbench.outcomes.comparability import tier_below
+from fairbench.outcomes.provenance import Provenance
+from fairbench.outcomes.store import read_provenance
+from fairbench.protocol.run import Run
+from fairbench.protocol.suite import Parameter, Suite
+
+Create = Callable[[str, Mapping[str, Parameter]], Method]
+"""(registered name, changed hyper-parameters) -> a method, as it is in the suite apart from these."""
+
+
+class State(Enum):
+    """Where a run stands; the value is what people read."""
+
+    DONE = "done"
+    FAILED = "failed"
+    NOT_RUN = "not run yet"
+    INTERRUPTED = "interrupted"
+    RUNNING = "running"
+    UNREADABLE = "unreadable"
+    OTHER_PROTOCOL = "other protocol"
+    LOWER_TIER = "lower tier"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStatus:
+    """The state of one run.
+
+    Attributes:
+        run: which.
+        state: where it stands.
+        reason: a sentence where the state needs one.
+        trained: whether its checkpoints exist here, which is what dependants need.
+    """
+
+    run: Run
+    state: State
+    reason: str = ""
+    trained: bool
+
+    def plain(self) -> dict[str, str | int]:
+        """For machines."""
+        run = self.run
+        return {
+            "label": run.label,
+            "seed": run.seed,
+            "key": run.key,
+            "state": self.state.value,
+            "reason": self.reason,
+        }
+
+
+def make_plan(
+    suite: Suite,
+    methods: Iterable[tuple[str, Method]],
+    *,
+    seeds: Sequence[int],
+    create: Create,
+    dataset_digest: str,
+) -> list[Run]:
+    """Runs of every method and seed with their prerequisites, each once, prerequisites first.
+
+    Args:
+        suite: the protocol.
+        methods: registered names and configured methods.
+        seeds: training seeds.
+        create: makes the methods of prerequisites.
+        dataset_digest: of the suite's `.npz` file, or "".
+    """
+    planned: dict[str, Run] = {}
+
+    def add(run: Run) -> None:
+        for _, prerequisite in run.prerequisites:
+            add(prerequisite)
+        planned.setdefault(run.key, run)
+
+    def resolve(name: str, method: Method, seed: int, *, teacher: bool = False) -> Run:
+        taught = teacher and suite.teacher != suite.model
+        needed = []
+        for need in method.prerequisites():
+            first_seed = suite.seeds[0] if need.role == "teacher" else seed
+            made = create(need.method, dict(need.parameters))
+            needed.append(
+                (need.role, resolve(need.method, made, first_seed, teacher=teacher or need.role == "teacher"))
+            )
+        return Run(
+            suite=suite.teaching() if taught else suite,
+            method=name,
+            parameters=tuple(sorted(method.parameters().items())),
+            changed=_changed_parameters(method, type(method).configured(suite.defaults_of(name))),
+            recipe=method.recipe(suite.recipe),
+            seed=seed,
+            role="teacher" if taught else "method",
+            prerequisites=tuple(needed),
+            dataset_digest=dataset_digest,
+        )
+
+    runs = [resolve(name, method, seed) for name, method in methods for seed in seeds]
+    for run in runs:  # teachers and hot starts first: others wait for them
+        for _, prerequisite in run.prerequisites:
+            add(prerequisite)
+    for run in runs:
+        add(run)
+    return list(planned.values())
+
+
+def _changed_parameters(method: Method, usual: Method) -> tuple[tuple[str, Parameter], ...]:
+    """The hyper-parameters in which a method differs from another configuration of it, sorted by name."""
+    defaults = usual.parameters()
+    return tuple(sorted((name, v) for name, v in method.parameters().items() if v != defaults[name]))
+
+
+def run_status(  # noqa: PLR0911  one state after the other
+    run: Run, *, results: Path, work_dir: Path
+) -> RunStatus:
+    """The state of a run, from what is on disk."""
+    folder = run.work_folder(work_dir)
+    trained = is_trained(folder)
+    known = RunStatus(run=run, state=State.NOT_RUN, trained=trained)
+    path = run.result_file(results)
+    if path.exists():
+        try:
+            provenance = read_provenance(path)
+        except UserError as error:
+            return replace(known, state=State.UNREADABLE, reason=str(error))
+        if lower := tier_below(provenance.description, run.description()):
+            return replace(known, state=State.LOWER_TIER, reason=f"evaluated in tier {lower} so far")
+        if higher := tier_below(run.description(), provenance.description):
+            return replace(known, state=State.OTHER_PROTOCOL, reason=_further(path, provenance, asked=higher))
+        if provenance.key != run.key:
+            return replace(known, state=State.OTHER_PROTOCOL, reason=_other_protocol(path, provenance, run))
+        if provenance.status == "failed":
+            return replace(known, state=State.FAILED, reason=provenance.reason)
+        return replace(known, state=State.DONE)
+    if not folder.exists():
+        return known
+    if _locked(folder):
+        return replace(known, state=State.RUNNING)
+    failure = folder / "failure.json"
+    if failure.exists():
+        return replace(known, state=State.FAILED, reason=json.loads(failure.read_text(encoding="utf-8"))["reason"])
+    begun = (folder / "state.pt").exists() or trained
+    return replace(known, state=State.INTERRUPTED if begun else State.NOT_RUN)
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether training ended in this folder: the summary, which is written last, and both checkpoints."""
+    return all((folder / name).exists() for name in ("training.json", "selected.safetensors", "last.safetensors"))
+
+
+def run_lock(folder: Path) -> FileLock:
+    """The lock that whoever computes a run holds; the system releases it when the process dies."""
+    return FileLock(folder / "lock")
+
+
+def _locked(folder: Path) -> bool:
+    lock = run_lock(folder)
+    if not Path(lock.lock_file).exists():
+        return False
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # a read-only folder: nobody can be computing there
+        return False
+    lock.release()
+    return False
+
+
+def _further(path: Path, found: Provenance, *, asked: str) -> str:
+    tier = found.description["protocol"]["evaluation"]["tier"]
+    return (
+        f"{path} holds these outcomes in tier {tier}, which goes further than {asked}. Ask for --tier {tier}, or "
+        "choose another --results folder."
+    )
+
+
+def _other_protocol(path: Path, found: Provenance, run: Run) -> str:
+    differing = sorted(_differences(found.description, run.description()))
+    shown = ", ".join(differing[:4]) or "its key"
+    return (
+        f"{path} was made under another protocol ({shown}). Rename the suite or choose another --results folder, "
+        "or replace it with --rerun always."
+    )
+
+
+def _differences(found: object, wanted: object, prefix: str = "") -> Iterable[str]:
+    """Dotted names at which two descriptions differ, with both values."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for name in {**found, **wanted}:
+            yield from _differences(found.get(name), wanted.get(name), f"{prefix}.{name}" if prefix else name)
+    elif (list(found) if isinstance(found, tuple) else found) != (
+        list(wanted) if isinstance(wanted, tuple) else wanted
+    ):
+        yield f"{prefix}: {found} there, {wanted} here"

@@ -1,0 +1,193 @@
+"""The registry of training methods: entry points of installed packages, and plug-in files.
+
+    names()                                         # ['absld', 'bat', ...]; imports no method and no torch
+    create("trades", {"beta": "3"})                 # a configured method
+    load("my-method", plugins=[Path("mine.py")])    # a class from a file that nobody installed
+
+A package registers its methods in the group `fairbench.methods`, exactly as ours does; entry points are read from the
+installed metadata, so a newly declared one appears after `pip install -e .`. A plug-in file registers every method it
+defines under the kebab-case of its class name (`MyMethod` is `my-method`). Listing loads no installed method, so that a
+broken one is still listed and stops nobody else; a plug-in file has to be run to know what it defines.
+"""
+
+import hashlib
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+
+from fairbench.errors import UserError, unknown
+from fairbench.method.contract import Card, Method
+from fairbench.protocol.suite import Parameter
+
+GROUP = "fairbench.methods"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Entry:
+    origin: str
+    load: Callable[[], object]
+
+
+def names(*, plugins: Sequence[Path] = ()) -> list[str]:
+    """Registered names, sorted; broken installed methods are listed too."""
+    return sorted(origins(plugins=plugins))
+
+
+def origins(*, plugins: Sequence[Path] = ()) -> dict[str, str]:
+    """Where each method comes from, by name: the package with its version, or the plug-in file."""
+    return {name: " and ".join(entry.origin for entry in found) for name, found in _entries(plugins).items()}
+
+
+def load(name: str, *, plugins: Sequence[Path] = ()) -> type[Method]:
+    """The class of a method.
+
+    Raises:
+        UserError: if there is no such method, if two have the name, or if what has it cannot be imported or is no
+            method; the message names the package or file.
+    """
+    entries = _entries(plugins)
+    if name not in entries:
+        advice = (
+            "A method of your own is given with --plugin FILE, or by an installed package (`fairbench new-method`)."
+        )
+        raise unknown("method", name, entries, advice=advice)
+    first, *others = entries[name]
+    if others:
+        raise _taken(name, first.origin, others[0].origin)
+    return _method(name, first.load(), origin=first.origin)
+
+
+def create(name: str, changes: Mapping[str, str | Parameter], *, plugins: Sequence[Path] = ()) -> Method:
+    """A method with some hyper-parameters changed; text is read as the field's type.
+
+    Raises:
+        UserError: as `load`, and for an unknown hyper-parameter or a value that is not allowed.
+    """
+    return load(name, plugins=plugins).configured(changes)
+
+
+def card(name: str, *, plugins: Sequence[Path] = ()) -> Card:
+    """Who a method belongs to.
+
+    Raises:
+        UserError: as `load`.
+    """
+    return load(name, plugins=plugins).card
+
+
+def _entries(plugins: Sequence[Path]) -> dict[str, list[_Entry]]:
+    """Who claims each name; more than one only among installed packages, which may not stop the others."""
+    found: dict[str, list[_Entry]] = {}
+    for point in entry_points(group=GROUP):
+        found.setdefault(point.name, []).append(_installed(point))
+    for path in dict.fromkeys(path.resolve() for path in plugins):
+        for name, cls in _plugin_methods(path).items():
+            origin = f"the plug-in {path}"
+            if name in found:
+                raise _taken(name, found[name][0].origin, origin)
+            found[name] = [_Entry(origin=origin, load=lambda cls=cls: cls)]  # type: ignore[misc]  # bound per turn
+    return found
+
+
+def _installed(point: EntryPoint) -> _Entry:
+    package = f"{point.dist.name} {point.dist.version}" if point.dist else "an unnamed package"
+    origin = f"the package {package} ({point.value})"
+
+    def load_point() -> object:
+        try:
+            return point.load()
+        except (Exception, SystemExit) as error:  # the border to foreign code: the user shall see whatever it raises
+            raise UserError(
+                f"The method {point.name!r} of {origin} cannot be imported: {_described(error)}. "
+                "Repair or uninstall that package; the other methods are not affected."
+            ) from error
+
+    return _Entry(origin=origin, load=load_point)
+
+
+def _plugin_methods(path: Path) -> dict[str, type[Method]]:
+    """Methods that a file defines itself, by registered name."""
+    module = _plugin_module(path)
+    found: dict[str, type[Method]] = {}
+    for value in vars(module).values():
+        own = isinstance(value, type) and value.__module__ == module.__name__
+        if own and issubclass(value, Method) and not inspect.isabstract(value) and value not in found.values():
+            name = _kebab(value.__name__)
+            if name in found:
+                raise _taken(name, f"the class {found[name].__name__}", f"the class {value.__name__} of {path}")
+            found[name] = value
+    if not found:
+        raise UserError(
+            f"The plug-in {path} defines no method: write a subclass of fairbench.Method with a `loss`, "
+            "or start from `fairbench new-method NAME`."
+        )
+    return found
+
+
+def _plugin_module(path: Path) -> ModuleType:
+    """The file as a module, named after its content, so that it runs once and an edited file runs again."""
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"Cannot read the plug-in {path}: {error.strerror or error}.") from error
+    name = f"fairbench_plugin_{hashlib.sha256(bytes(path) + source).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    module.__file__ = str(path)
+    sys.modules[name] = module  # dataclasses resolve annotations through it
+    try:
+        exec(compile(source, str(path), "exec"), vars(module))  # noqa: S102  running it is what the user asked for
+    except (Exception, SystemExit) as error:  # the border to foreign code, as above
+        del sys.modules[name]
+        raise UserError(f"The plug-in {path} cannot be imported: {_described(error, inside=path)}.") from error
+    return module
+
+
+def _method(name: str, found: object, *, origin: str) -> type[Method]:
+    """What an entry point led to, if it is a method that can be used."""
+
+    def refuse(problem: str) -> UserError:
+        return UserError(f"The method {name!r} of {origin} cannot be used: {problem}.")
+
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise refuse(f"{found!r} is not a subclass of fairbench.Method")
+    if inspect.isabstract(found):
+        raise refuse(f"{found.__name__} does not define {', '.join(sorted(found.__abstractmethods__))}")
+    if not isinstance(getattr(found, "card", None), Card):
+        raise refuse(f"{found.__name__} has no card; add `card = Card(title=..., authors=..., ...)`")
+    if any(isinstance(value, Field) for value in vars(found).values()):
+        raise refuse(f"{found.__name__} is not a dataclass; write @dataclass(kw_only=True) above it")
+    if bare := [f.name for f in fields(found) if f.init and f.default is MISSING]:
+        raise refuse(f"its field {bare[0]!r} has no default; write hyperparameter(default, description)")
+    return found
+
+
+def _taken(name: str, first: str, second: str) -> UserError:
+    return UserError(
+        f"Two methods are named {name!r}: {first}, and {second}. Rename the class of the plug-in or uninstall one "
+        "package; a built-in method cannot be replaced."
+    )
+
+
+def _described(error: BaseException, *, inside: Path | None = None) -> str:
+    """The error with the file and line where it arose, in the plug-in itself where it can be."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} ({error.filename or inside}, line {error.lineno or 1})"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
+    frame = next((f for f in reversed(frames) if f.filename == str(inside)), frames[-1])
+    return f"{type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})"
+
+
+def _kebab(name: str) -> str:
+    """TRADES -> trades, MyMethod -> my-method, FairAT -> fair-at."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name.replace("_", "-")).lower()

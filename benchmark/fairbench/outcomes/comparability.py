@@ -1,0 +1,156 @@
+"""What decides whether two runs may be compared: their protocol, cut down to what can change a verdict.
+
+    judged_protocol(run.provenance) == judged_protocol(other.provenance)      # rows of one board
+    conditions(external.provenance) == conditions(run.provenance)             # a model that was trained elsewhere
+
+A run counts in the tier that it reached: one that `fast` promoted has exactly the verdicts of `full`. What no verdict
+depends on, as the batch size of an engine whose noise belongs to the image, separates nobody.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from fairbench.errors import UserError, first_line
+from fairbench.identity import content_key
+from fairbench.outcomes.audit import Audit
+from fairbench.outcomes.provenance import Provenance
+from fairbench.protocol.attack_names import TIERS
+from fairbench.protocol.suite import Evaluation, Recipe, Threat
+
+Protocol = dict[str, Any]
+"""Plain values, as `fairbench.protocol.suite.protocol_description` makes them."""
+
+
+def check_description(provenance: Provenance, *, file: str) -> None:
+    """Refuse a file that does not say in full under which protocol it was made.
+
+    Raises:
+        UserError: naming the file, and what is missing or not allowed.
+    """
+    description = provenance.description
+    try:
+        content_key(description)  # refuses NaN
+        protocol = description["protocol"]
+        conditions(provenance)
+        if provenance.role == "external":
+            external = description["external"]
+            complete = all(isinstance(external[name], str) and external[name] for name in ("name", "model"))
+        else:
+            _checked(Threat, protocol["threat"])
+            _checked(Recipe, protocol["recipe"])
+            complete = "model" in protocol and isinstance(description["parameters"], dict)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{file} does not say in full under which protocol it was made ({first_line(error)})."
+        ) from error
+    if not complete:
+        raise UserError(f"{file} does not say in full under which protocol it was made.")
+
+
+def asked_tier(provenance: Provenance) -> str:
+    """The tier that the protocol of a run asks for."""
+    return str(_evaluation(provenance)["tier"])
+
+
+def reached_tier(provenance: Provenance) -> str:
+    """The tier in which a run counts: whose attacks its images faced, or would have faced if it failed."""
+    return provenance.tier or asked_tier(provenance)
+
+
+def judged_protocol(provenance: Provenance, *, tier: str = "") -> Protocol:
+    """The protocol of a run without what no verdict depends on.
+
+    Args:
+        provenance: of the run.
+        tier: instead of the one that it reached.
+    """
+    return {**provenance.description["protocol"], "evaluation": _judgement(provenance, tier=tier)}
+
+
+def conditions(provenance: Provenance) -> Protocol:
+    """What a model trained elsewhere has to share with a board: data, threat and judgement, but no training.
+
+    The share of the training set that a suite validates on is none of it.
+    """
+    protocol = provenance.description["protocol"]
+    dataset, threat = protocol["dataset"], protocol["threat"]
+    identity = "sha256" if dataset.get("sha256", "") else "name"  # the display name of a file is not its identity
+    epsilon = float(threat["epsilon"])
+    shown = _checked(Threat, {"norm": threat["norm"], "epsilon": epsilon, "step": epsilon})
+    return {
+        "protocol": protocol["protocol"],
+        "dataset": {identity: dataset[identity], "image_size": dataset.get("image_size", 0)},
+        "threat": {name: shown[name] for name in ("norm", "epsilon")},
+        "evaluation": _judgement(provenance),
+    }
+
+
+def read_audit(provenance: Provenance, *, file: str) -> Audit | None:
+    """What the audit of a run saw; None if there was none.
+
+    Raises:
+        UserError: if it says something impossible, or nothing although the tier is `fast`.
+    """
+    stored = provenance.audit
+    if not stored and provenance.tier != "fast":
+        return None
+    survivors: Any = stored.get("survivors")
+    audited: Any = stored.get("audited")
+    breaks: Any = stored.get("breaks")
+    classes = len(provenance.class_names)
+    if not (_counts(survivors, classes) and _counts(audited, classes) and _counts([breaks], 1)):
+        raise UserError(f"{file} does not say what its audit saw.")
+    audit = Audit(survivors=tuple(survivors), audited=tuple(audited), breaks=breaks)
+    fewer = all(seen <= found for seen, found in zip(audit.audited, audit.survivors, strict=True))
+    if not fewer or audit.breaks > (0 if provenance.tier == "fast" else sum(audit.audited)):
+        raise UserError(f"{file} has an audit that contradicts itself or its tier {provenance.tier!r}.")
+    return audit
+
+
+def tier_below(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """The tier of a description that asks for the same as another one, only in a lower tier; "" if it does not."""
+    try:
+        protocol = found["protocol"]
+        tier, higher = protocol["evaluation"]["tier"], wanted["protocol"]["evaluation"]["tier"]
+        raised = {**found, "protocol": {**protocol, "evaluation": {**protocol["evaluation"], "tier": higher}}}
+        below = TIERS.index(tier) < TIERS.index(higher) and content_key(raised) == content_key(wanted)
+    except (LookupError, TypeError, ValueError):  # a stranger's file; who reads it all will say what is wrong
+        return ""
+    return str(tier) if below else ""
+
+
+def _judgement(provenance: Provenance, *, tier: str = "") -> Protocol:
+    """What verdicts depend on, of an evaluation in a tier."""
+    evaluation = _evaluation(provenance)
+    reached = tier or provenance.tier or evaluation["tier"]
+    deciding = ["pgd_steps", "pgd_step", "seed"]
+    if reached != "screen":
+        deciding += ["engine", "search"]
+        deciding += ["batch_size"] if evaluation["engine"] == "reference" else []
+    if reached == "fast":
+        deciding += ["audit"]
+    return {"tier": reached, **{name: evaluation[name] for name in deciding}}
+
+
+def _evaluation(provenance: Provenance) -> Protocol:
+    return _checked(Evaluation, provenance.description["protocol"]["evaluation"])
+
+
+def _checked(kind: type[Threat] | type[Recipe] | type[Evaluation], given: Mapping[str, Any]) -> Protocol:
+    """A part of a protocol with its defaults; what is not allowed there is a TypeError or a ValueError."""
+    values = asdict(kind(**given))
+    for name, wanted in get_type_hints(kind).items():
+        if get_origin(wanted) is Literal and values[name] not in get_args(wanted):
+            allowed = ", ".join(get_args(wanted))
+            raise UserError(f"{name} = {values[name]!r} is not allowed; allowed: {allowed}")
+    return values
+
+
+def _counts(values: Any, length: int) -> bool:
+    """Whether a stranger's value is a list of that many numbers of images."""
+    return (
+        isinstance(values, list)
+        and len(values) == length
+        and all(type(value) is int and value >= 0 for value in values)
+    )

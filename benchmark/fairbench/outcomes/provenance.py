@@ -1,0 +1,110 @@
+"""Where a result comes from: all about a run that is not a verdict, as one JSON object in its file's metadata."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from fairbench.errors import UserError
+from fairbench.typed_json import from_object, read_object
+
+SCHEMA_VERSION = 2
+METADATA_KEY = b"fairbench"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """The origin of one outcome file; plain values only.
+
+    Attributes:
+        status: `done`, or `failed` in training.
+        reason: why it failed, in one sentence; "" if done.
+        failed_epoch: 0-based; -1 if done.
+        key: the run's content key.
+        description: what the key is the hash of: protocol, method, resolved hyper-parameters, seed, prerequisites.
+        suite: name of the suite.
+        suite_title: one line for people.
+        method: registered name.
+        label: directory name of the row, `method` or `method-<hash>`.
+        role: `method`; `teacher` for a run on the suite's teacher architecture; `external` for a model that was not
+            trained here.
+        changed: hyper-parameters that differ from the method's defaults in the suite.
+        card: the method's card, so that a board can be shown where the method is not installed; see
+            `fairbench.method.explanation`.
+        hyperparameters: what the method says of each, by name: description, default, and what is allowed.
+        seed: training seed.
+        class_names: by label.
+        train_counts: training images per class.
+        selected_epoch: 0-based epoch of the selected checkpoint.
+        history: one entry per epoch: learning rate, loss, per-class validation accuracies, what the method reports.
+        tier: whose attacks every image has faced; "" for a failed run.
+        promotion: why that is more than the protocol asks for, as a sentence; "" if it is not.
+        audit: what the audit of tier `fast` saw and what it bounds, see `fairbench.outcomes.audit`; {} without one.
+        flags: raised by the evaluation, by name: numbers, booleans or text; see `fairbench.evaluation.judgement`.
+        warnings: sentences for people, raised anywhere on the way.
+        passes: image passes by network: forwards, input_backwards, weight_backwards, relative_cost of one pass.
+        cost: training cost of this run as a multiple of PGD-10 adversarial training in the same suite.
+        prerequisite_cost: the same for its hot start, which nobody can do without.
+        seconds: wall time by stage: training, pgd20, autoattack.
+        peak_memory: bytes.
+        checkpoints: SHA-256 by rule, `selected` and `last`.
+        versions: of fairbench, Python and the libraries.
+        source: commit of the working tree and whether it was dirty; "" outside one.
+        hardware: processor or accelerator.
+        device: `cpu` or `cuda`.
+        threads: of the CPU.
+    """
+
+    status: Literal["done", "failed"]
+    reason: str = ""
+    failed_epoch: int = -1
+    key: str
+    description: dict[str, Any]
+    suite: str
+    suite_title: str = ""
+    method: str
+    label: str
+    role: Literal["method", "teacher", "external"] = "method"
+    changed: dict[str, Any] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
+    hyperparameters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seed: int
+    class_names: list[str]
+    train_counts: list[int] = field(default_factory=list)
+    selected_epoch: int = -1
+    history: list[dict[str, Any]] = field(default_factory=list)
+    tier: Literal["", "screen", "fast", "full"] = ""
+    promotion: str = ""
+    audit: dict[str, Any] = field(default_factory=dict)
+    flags: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    passes: dict[str, dict[str, float]] = field(default_factory=dict)
+    cost: float = 0.0
+    prerequisite_cost: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory: int = 0
+    checkpoints: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    source: str = ""
+    hardware: str = ""
+    device: str = ""
+    threads: int = 1
+
+
+def to_metadata(provenance: Provenance) -> dict[bytes, bytes]:
+    """As the schema metadata of a parquet file."""
+    content = json.dumps({"schema": SCHEMA_VERSION, **asdict(provenance)}, sort_keys=True, allow_nan=False)
+    return {METADATA_KEY: content.encode()}
+
+
+def from_metadata(metadata: Mapping[bytes, bytes] | None, *, origin: str) -> Provenance:
+    """From the schema metadata of a parquet file, checked field by field.
+
+    Raises:
+        UserError: if they are not ours, of another schema, incomplete, or of wrong types; `origin` names the file.
+    """
+    key = METADATA_KEY.decode()
+    if not metadata or METADATA_KEY not in metadata:
+        raise UserError(f"{origin} is a parquet file, but not one of fairbench: it has no {key!r} metadata.")
+    values = read_object(metadata[METADATA_KEY], origin=origin, schema=SCHEMA_VERSION, content=f"{key!r} metadata")
+    return from_object(Provenance, values, origin=origin, schema=SCHEMA_VERSION, content="metadata")

@@ -1,0 +1,85 @@
+"""A run: suite, method, hyper-parameters and seed; the unit of work, identified by its content key."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from fairbench.identity import content_key
+from fairbench.protocol.suite import Parameter, Recipe, Suite, protocol_description, trained_by
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What is trained and evaluated, resolved completely.
+
+    Attributes:
+        suite: the protocol; for a teacher on a larger network, with that network as its model.
+        method: registered name.
+        parameters: all hyper-parameters, resolved, sorted by name.
+        changed: those that differ from the method's defaults in this suite, sorted by name.
+        recipe: the suite's recipe as the method asked for it.
+        seed: training seed.
+        role: `teacher` for a run on the suite's teacher network where that differs from its model.
+        prerequisites: role and run of what must be trained first.
+        dataset_digest: SHA-256 of an `.npz` dataset, "" for a built-in one.
+    """
+
+    suite: Suite
+    method: str
+    parameters: tuple[tuple[str, Parameter], ...]
+    changed: tuple[tuple[str, Parameter], ...] = ()
+    recipe: Recipe
+    seed: int
+    role: Literal["method", "teacher"] = "method"
+    prerequisites: tuple[tuple[str, "Run"], ...] = ()
+    dataset_digest: str = ""
+
+    @cached_property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits; equal for equal content, whatever the machine, the paths or the order."""
+        return content_key(self.description())
+
+    @cached_property
+    def training_key(self) -> str:
+        """The same for what is trained: runs that differ in engine, tier or search alone share their checkpoints."""
+        protocol = protocol_description(self.suite, dataset_digest=self.dataset_digest)
+        return content_key({**self._described(), "protocol": trained_by(protocol)})
+
+    def description(self) -> dict[str, object]:
+        """What the key is the hash of, as plain values."""
+        return {**self._described(), "protocol": protocol_description(self.suite, dataset_digest=self.dataset_digest)}
+
+    def _described(self) -> dict[str, object]:
+        """All but the protocol; how a prerequisite is judged changes nothing for who needs it."""
+        return {
+            "method": self.method,
+            "parameters": plain(self.parameters),
+            "seed": self.seed,
+            "prerequisites": {role: run.training_key for role, run in self.prerequisites},
+        }
+
+    @property
+    def label(self) -> str:
+        """Name of the row: the method, and a short hash where hyper-parameters differ from the defaults."""
+        name = f"teacher-{self.method}" if self.role == "teacher" else self.method
+        return f"{name}-{content_key(plain(self.changed))[:8]}" if self.changed else name
+
+    @property
+    def title(self) -> str:
+        """For progress bars and messages: `trades, seed 0`."""
+        return f"{self.label}, seed {self.seed}"
+
+    def result_file(self, results: Path) -> Path:
+        """Where the outcomes belong."""
+        return results / self.suite.name / self.label / f"seed{self.seed}.parquet"
+
+    def work_folder(self, work_dir: Path) -> Path:
+        """Where checkpoints, partial attacks and the log lie; another training has another folder."""
+        return work_dir / self.suite.name / self.label / f"seed{self.seed}-{self.training_key[:8]}"
+
+
+def plain(parameters: tuple[tuple[str, Parameter], ...]) -> dict[str, object]:
+    """Hyper-parameters as values that JSON can hold (an infinite weight is spelled out)."""
+    return {name: str(v) if isinstance(v, float) and not math.isfinite(v) else v for name, v in parameters}

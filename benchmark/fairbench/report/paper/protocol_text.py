@@ -1,0 +1,213 @@
+"""A protocol in words, for the appendix of a paper: made from the values that the code computes with.
+
+    print(protocol_text(load_suite("cifar10"), dataset_digest=""))
+
+Nothing here repeats a number: whoever changes a suite, a setting of AutoAttack or a rule of the board changes the text.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from fairbench.identity import content_key
+from fairbench.method.schedule import drops_from
+from fairbench.models import describe
+from fairbench.protocol.autoattack_settings import STANDARD
+from fairbench.protocol.suite import Recipe, Suite, protocol_description
+from fairbench.protocol.thresholds import (
+    BOOTSTRAP_SEED,
+    DOUBT,
+    NOTABLE_PGD_AA_GAP_PP,
+    NOTABLE_ZERO_GRADIENT_SHARE,
+    REQUIRED_SEEDS,
+)
+from fairbench.report.phrases import listed, plural, radius, settings
+from fairbench.statistics.bootstrap import DRAWS
+from fairbench.statistics.keys import SHARES
+
+KEY_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "worst": "accuracy of the worst class",
+        **{key: f"mean of the worst {percent} % of the classes, rounded up" for key, percent in SHARES.items()},
+        "average": "average over the classes",
+        "average+worst": "the sum of the average and the worst class",
+    }
+)
+"""What rows are sorted by, in words."""
+
+
+def protocol_text(suite: Suite, *, dataset_digest: str) -> str:
+    """Markdown: a heading, then a short section on every part of the protocol.
+
+    Args:
+        suite: the protocol.
+        dataset_digest: SHA-256 of the `.npz` file, or "" for a built-in dataset.
+    """
+    sections = {
+        "Data": _data(suite, dataset_digest=dataset_digest),
+        "Model": _model(suite),
+        "Threat": _threat(suite),
+        "Training": _training(suite),
+        "Selection": _selection(suite),
+        "Evaluation": _evaluation(suite),
+        "Statistics": _statistics(suite),
+        "Keys": _keys(suite, dataset_digest=dataset_digest),
+    }
+    title = f"# {suite.title or suite.name} (suite {suite.name}, protocol {suite.protocol})"
+    return "\n\n".join([title, *(f"## {name}\n\n{text}" for name, text in sections.items())]) + "\n"
+
+
+def _data(suite: Suite, *, dataset_digest: str) -> str:
+    dataset = suite.dataset
+    digest = f" (SHA-256 {dataset_digest})" if dataset_digest else ""
+    size = f", resized to {dataset.image_size} x {dataset.image_size} pixels" if dataset.image_size else ""
+    return (
+        f"The dataset is {dataset.name}{digest}; images are numbers in [0, 1]{size}. Of the training images of every "
+        f"class {100 * dataset.validation:.4g} % are held out for validation, by a fixed draw that is the same for "
+        "every method and seed. Test images decide nothing before the evaluation."
+    )
+
+
+def _model(suite: Suite) -> str:
+    return (
+        f"Every method trains {suite.model} ({describe(suite.model)}), which normalises its input itself. Distillation "
+        f"methods are taught by {suite.teacher} ({describe(suite.teacher)}), trained by TRADES under the same protocol."
+    )
+
+
+def _threat(suite: Suite) -> str:
+    threat = suite.threat
+    ball = f"{'L∞' if threat.norm == 'Linf' else threat.norm} ball of radius {radius(threat.epsilon)}"
+    precision = " in bf16" if threat.attack_precision == "bf16" else ""
+    return (
+        f"An attacker may move an image within the {ball} around it, intersected with [0, 1]. Attacks in training take "
+        f"{plural(threat.steps, 'step')} of {radius(threat.step)}{precision}, unless a method has its own."
+    )
+
+
+def _training(suite: Suite) -> str:
+    recipe = suite.recipe
+    optimised = (
+        f"SGD with momentum {recipe.momentum:g} and weight decay {recipe.weight_decay:g} on every parameter, in "
+        f"batches of {recipe.batch_size}, for {plural(recipe.epochs, 'epoch')}."
+    )
+    sentences = [optimised, _rate(recipe), _augmentation(recipe)]
+    if recipe.averaging == "ema":
+        sentences.append(
+            "What is evaluated is an exponential moving average of the weights, updated after every epoch with decay "
+            f"{recipe.averaging_decay:g} once {100 * recipe.averaging_start:g} % of the training are over."
+        )
+    if recipe.precision == "bf16":
+        sentences.append("Forward passes of the training are autocast to bf16.")
+    sentences.append(
+        "The recipe is the same for all methods, but for the epochs and rates of those that fine-tune a trained model; "
+        "their hyper-parameters are the methods' defaults."
+    )
+    if suite.methods:
+        changed = [f"{found.method}: {', '.join(settings(dict(found.parameters)))}" for found in suite.methods]
+        sentences.append(f"Of these, the suite chooses others: {'; '.join(changed)}.")
+    return " ".join(sentences)
+
+
+def _rate(recipe: Recipe) -> str:
+    if recipe.schedule == "one-cycle":
+        return (
+            f"The learning rate rises linearly from 0 to {recipe.learning_rate:g} over the first "
+            f"{100 * recipe.warmup:g} % of the steps and falls linearly to 0 over the others."
+        )
+    drops = drops_from(recipe)
+    after = f", multiplied by {recipe.drop_factor:g} after {listed(drops)} epochs" if drops else " throughout"
+    return f"The learning rate is {recipe.learning_rate:g}{after}."
+
+
+def _augmentation(recipe: Recipe) -> str:
+    parts = [f"random crops after padding by {plural(recipe.crop_padding, 'pixel')}"] if recipe.crop_padding else []
+    parts += ["random horizontal flips"] if recipe.flip else []
+    return f"Training images are augmented by {listed(parts)}." if parts else "Training images are not augmented."
+
+
+def _selection(suite: Suite) -> str:
+    return (
+        "After every epoch the model is attacked on the validation images as in the evaluation below, by "
+        f"PGD-{suite.evaluation.pgd_steps}. The epoch with the largest sum of average and worst-class robust accuracy "
+        "is selected; the last epoch is reported next to it. No choice is made on test images."
+    )
+
+
+def _evaluation(suite: Suite) -> str:
+    evaluation = suite.evaluation
+    screening = (
+        f"Both checkpoints face PGD-{evaluation.pgd_steps}: {plural(evaluation.pgd_steps, 'step')} of "
+        f"{radius(evaluation.pgd_step)} on the cross-entropy, from one uniformly random start; the last iterate "
+        "counts. An image is robust if its clean prediction is right and no attack changes it, so that all accuracies "
+        "are upper bounds on true robustness. Models are in evaluation mode, and attacks in fp32."
+    )
+    stronger = [_autoattack(suite)] if evaluation.tier != "screen" else []
+    audit = [_audit(suite)] if evaluation.tier == "fast" else []
+    noise = (
+        f"Noise of the attacks has the seed {evaluation.seed}; {plural(evaluation.batch_size, 'image')} are attacked "
+        "at a time."
+    )
+    return " ".join([screening, *stronger, *audit, noise])
+
+
+def _autoattack(suite: Suite) -> str:
+    evaluation = suite.evaluation
+    by = "pyautoattack" if evaluation.engine == "reference" else "an engine that draws noise for every image by itself"
+    targets = f"the {STANDARD.targets} likeliest wrong classes (all, if there are fewer)"
+    named = {
+        "fast": "the first two attacks of AutoAttack standard",
+        "full": "AutoAttack standard",
+    }[evaluation.tier]
+    parts = [
+        f"APGD on the cross-entropy ({STANDARD.apgd_iterations} iterations)",
+        f"APGD on the targeted DLR loss against {targets} ({STANDARD.apgd_iterations} iterations each)",
+    ]
+    if evaluation.tier == "full":
+        parts += [
+            f"targeted FAB against the same classes ({STANDARD.fab_iterations} iterations each)",
+            f"Square ({STANDARD.square_queries:,} queries)",
+        ]
+    searched = "searched for in bf16, which can miss some, and " if evaluation.search == "bf16" else ""
+    return (
+        f"The selected checkpoint faces {named} by {by}: {listed(parts)}, in this order and with one restart each, "
+        f"every one on the images that are still robust. Breaks are {searched}verified in fp32, inside the ball and "
+        "inside [0, 1]."
+    )
+
+
+def _audit(suite: Suite) -> str:
+    return (
+        f"FAB ({STANDARD.fab_iterations} iterations per target) and Square ({STANDARD.square_queries:,} queries) face "
+        f"a random {100 * suite.evaluation.audit:g} % of the survivors of every class, which bounds what they would "
+        f"break at {100 * (1 - DOUBT):g} %. A run is attacked in full if one of these images breaks, if the first "
+        f"gradient of PGD-{suite.evaluation.pgd_steps} is zero for {100 * NOTABLE_ZERO_GRADIENT_SHARE:g} % of the "
+        f"correctly classified images, or if APGD is more than {NOTABLE_PGD_AA_GAP_PP:g} points below it; it then "
+        "stands on the board of full evaluations."
+    )
+
+
+def _statistics(suite: Suite) -> str:
+    keys = listed(f"{words} ({key})" for key, words in KEY_NAMES.items())
+    attack = {"screen": f"PGD-{suite.evaluation.pgd_steps}", "fast": "both APGD attacks", "full": "AutoAttack"}
+    return (
+        f"Training is repeated with {'seed' if len(suite.seeds) == 1 else 'seeds'} {listed(suite.seeds)}; a row needs "
+        f"{REQUIRED_SEEDS} finished seeds, and none that failed, to be ranked. Metrics are computed from the "
+        f"accuracies per class under {attack[suite.evaluation.tier]}, seed by seed, and then averaged over seeds. Rows "
+        f"are ordered by the worst class and can be ordered by each key: {keys}. The worst class has the "
+        "Bonferroni-Wilson envelope, widened by the variance over seeds; other keys have a hierarchical bootstrap over "
+        f"seeds, and over images within each class, the same for all methods ({DRAWS:,} draws, seed {BOOTSTRAP_SEED}). "
+        "Two rows are separated on the worst class if their envelopes are disjoint at a level corrected for the number "
+        "of rows, or if both certainly have the same worst class and the paired test on it rejects; on other keys if "
+        "the paired bootstrap, with the variance over seeds and Student's t, rejects; Holm's correction over all "
+        "pairs, 5 %. Places and groups follow from the separations."
+    )
+
+
+def _keys(suite: Suite, *, dataset_digest: str) -> str:
+    key = content_key(protocol_description(suite, dataset_digest=dataset_digest))
+    return (
+        f"The key of this protocol is {key}: sixteen hexadecimal digits of the SHA-256 of its canonical JSON. The key "
+        "of a run also covers method, hyper-parameters, seed and the keys of the runs that it builds on (a teacher, a "
+        "hot start); no path, machine or date. Runs share a board only if their protocols agree in everything that a "
+        "verdict depends on."
+    )

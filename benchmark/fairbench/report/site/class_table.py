@@ -1,0 +1,56 @@
+"""One model in the terminal: accuracy of every class, worst first, and what has to be known about the numbers."""
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from fairbench.outcomes.comparability import read_audit
+from fairbench.outcomes.metrics import average, class_accuracies, minimum_envelope, worst, worst_class
+from fairbench.outcomes.store import NOT_RUN, Outcomes
+from fairbench.protocol.attack_names import Attack
+from fairbench.report.phrases import audit_phrase, percent
+
+
+def class_table(outcomes: Outcomes) -> Group:
+    """Percent per class under every attack that was run, then average, worst class with its envelope, and warnings."""
+    rows, provenance = outcomes.rows, outcomes.provenance
+    names = provenance.class_names
+    judged = bool((rows["autoattack"] != NOT_RUN).any())
+    attacks: tuple[Attack, ...] = ("clean", "pgd20", "autoattack") if judged else ("clean", "pgd20")
+    found = {attack: class_accuracies(rows, len(names), attack) for attack in attacks}
+    titles = {"clean": "clean", "pgd20": "PGD-20", "autoattack": "APGD" if provenance.tier == "fast" else "AutoAttack"}
+    table = Table(
+        title=escape(f"{provenance.label}, seed {provenance.seed}, tier {provenance.tier}"), title_justify="left"
+    )
+    table.add_column("class")
+    table.add_column("images", justify="right")
+    for attack in attacks:
+        table.add_column(titles[attack], justify="right", style="bold" if attack == attacks[-1] else "")
+    hardest = found[attacks[-1]].values
+    order = sorted(range(len(names)), key=lambda k: (hardest[k] != hardest[k], hardest[k], k))
+    for k in order:
+        count = int(found["clean"].counts[k])
+        cells = [percent(found[attack].values[k]) if count else "no data" for attack in attacks]
+        table.add_row(escape(names[k]), str(count), *cells)
+    table.add_section()
+    table.add_row("average", str(len(rows)), *(percent(average(found[attack].values)) for attack in attacks))
+    table.add_row(
+        "worst class",
+        "",
+        *(
+            f"{percent(worst(found[attack].values))} ({escape(names[worst_class(found[attack].values)])})"
+            for attack in attacks
+        ),
+    )
+    envelope = minimum_envelope(found[attacks[-1]])
+    between = f"between {percent(envelope.low)} and {percent(envelope.high)} % (95 %, all classes considered)"
+    lines = [f"Worst class under {titles[attacks[-1]]}: {between}. Percent; upper bounds on true robustness."]
+    if provenance.promotion:
+        lines.append(f"Promoted to tier {provenance.tier}: {provenance.promotion}.")
+    if provenance.tier == "fast":
+        audit = read_audit(provenance, file=provenance.label)
+        assert audit is not None
+        lines.append(f"FAB and Square were left out but for an audit: {audit_phrase(audit)}.")
+    lines += provenance.warnings
+    return Group(table, *(Text(line) for line in lines))

@@ -1,0 +1,86 @@
+"""What the templates of every page can call, and how they are filled: everything is escaped, nothing may be missing."""
+
+import jinja2
+
+from fairbench.outcomes import literature, metrics
+from fairbench.report import headings, phrases
+from fairbench.report.site import (
+    addresses,
+    downloads,
+    flags,
+    heat_map,
+    key_ranks,
+    measures,
+    pictures,
+    ranking_table,
+    shared_files,
+    verification,
+)
+
+
+def environment() -> jinja2.Environment:
+    """Templates with the functions and filters of this package."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("fairbench.report.site"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals |= {
+        "EVIDENCE": literature.EVIDENCE,
+        "MANY_CLASSES": phrases.MANY_CLASSES,
+        "POLICY": shared_files.POLICY,
+        "average": metrics.average,
+        "worst": metrics.worst,
+        "anchor": headings.anchor,
+        "attack_names": phrases.attack_names,
+        "audit_phrase": phrases.audit_phrase,
+        "axis_end": phrases.axis_end,
+        "best_sentence": phrases.best_sentence,
+        "candidates": phrases.candidates,
+        "card_of": phrases.card_of,
+        "choices": ranking_table.choices,
+        "columns": ranking_table.columns,
+        "contradicted": verification.contradicted,
+        "few_images": phrases.few_images,
+        "fill_command": phrases.fill_command,
+        "flag_cells": flags.cells,
+        "flag_headings": [heading for heading, _ in flags.COLUMNS.values()],
+        "formats": downloads.FORMATS,
+        "heat_views": heat_map.heat_views,
+        "key_title": ranking_table.key_title,
+        "measures": measures.measures,
+        "method_address": addresses.method_address,
+        "needs_teacher": ranking_table.needs_teacher,
+        "picture_names": pictures.picture_names,
+        "places": ranking_table.places,
+        "precision_sentence": phrases.precision_sentence,
+        "promotions": phrases.promotions,
+        "protocol_sentence": phrases.protocol_sentence,
+        "raised": phrases.raised,
+        "rho_remark": measures.rho_remark,
+        "row_name": phrases.row_name,
+        "scatters": pictures.scatters,
+        "shown_keys": ranking_table.shown_keys,
+        "key_ranks": key_ranks.key_ranks,
+        "statistics_sentence": phrases.statistics_sentence,
+        "tail_key": ranking_table.tail_key,
+        "told_apart": key_ranks.told_apart,
+        "traits": ranking_table.traits,
+        "verification_mark": verification.verification_mark,
+        "weakest_audit": phrases.weakest_audit,
+        "worst_classes": phrases.worst_classes,
+    }
+    environment.filters |= {
+        "listed": phrases.listed,
+        "multiple": phrases.multiple,
+        "percent": phrases.percent,
+        "plural": phrases.plural,
+        "points": heat_map.points,
+        "settings": phrases.settings,
+        "sortable": phrases.sortable,
+        "whole_percent": phrases.whole_percent,
+    }
+    return environment

@@ -1,0 +1,87 @@
+"""Boards as a static site that needs no network and no server, and can be read without a script.
+
+    write_site(build_boards(Path("results")), Path("site"))
+
+`index.html` holds the boards; `methods/` a page for every row, `downloads/` every board as data and `assets/` what the
+pages share. Equal boards give equal bytes: no timestamps, no machine, everything in a fixed order. Every number stands
+in a table; scripts sort the tables and draw pictures from them. A content security policy forbids every request and
+every script but those of the site. Whatever comes from results is escaped by the templates.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fairbench.atomic import atomic
+from fairbench.boards.board import Boards
+from fairbench.errors import UserError
+from fairbench.outcomes.literature import Published
+from fairbench.report.headings import anchor, headings
+from fairbench.report.site.downloads import downloads, same_table
+from fairbench.report.site.environment import environment
+from fairbench.report.site.method_page import method_pages
+from fairbench.report.site.shared_files import FOLDER, shared_files
+
+PAGE = "index.html"
+OURS = ("methods", "downloads", FOLDER)
+"""Folders in which every file is generated, so that one which nothing implies any more is removed."""
+
+
+def write_site(boards: Boards, site: Path, *, literature: Sequence[Published] = ()) -> list[Path]:
+    """Write every page, each complete or not at all, and remove those of rows and boards that are gone.
+
+    Raises:
+        UserError: if the folder cannot be written or the disk is full.
+    """
+    written = pages(boards, literature=literature)
+    for name, content in written.items():
+        with atomic(site / name) as temporary:
+            temporary.write_bytes(content)
+    for path in _left_over(site, written):
+        try:
+            path.unlink()
+        except OSError as error:
+            raise UserError(f"Cannot remove {path}: {error.strerror or error}.") from error
+    return [site / name for name in written]
+
+
+def report_is_current(boards: Boards, site: Path, *, literature: Sequence[Published] = ()) -> bool:
+    """Whether the site is what the boards imply, byte for byte, and without a page too many."""
+    implied = pages(boards, literature=literature)
+    return all(_holds(site / name, content) for name, content in implied.items()) and not _left_over(site, implied)
+
+
+def pages(boards: Boards, *, literature: Sequence[Published] = ()) -> dict[str, bytes]:
+    """Every file of the site by its path in it."""
+    files = {PAGE: render(boards, literature=literature)} | method_pages(boards, literature) | shared_files()
+    for board in boards.boards:
+        files |= {f"downloads/{anchor(board)}{ending}": data for ending, data in downloads(board).items()}
+    return files
+
+
+def render(boards: Boards, *, literature: Sequence[Published] = ()) -> bytes:
+    """The page with all boards, as UTF-8."""
+    text = (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            boards=list(zip(boards.boards, headings(boards.boards), strict=True)),
+            problems=boards.problems,
+            literature=literature,
+        )
+    )
+    # A lone surrogate in a result cannot be encoded, and must not take the page down.
+    return text.encode("utf-8", errors="replace")
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file is as implied; parquet may have been written by another version of its library."""
+    if not path.is_file():
+        return False
+    stored = path.read_bytes()
+    return stored == content or (path.suffix == ".parquet" and same_table(stored, content))
+
+
+def _left_over(site: Path, implied: dict[str, bytes]) -> list[Path]:
+    """Generated files that nothing implies."""
+    found = (path for folder in OURS for path in sorted((site / folder).rglob("*")) if path.is_file())
+    return [path for path in found if path.relative_to(site).as_posix() not in implied]

@@ -1,0 +1,149 @@
+"""The ranking of a board as a table: which columns it has, how sure a place is, and by what its rows can be found.
+
+    [column.title for column in columns(board)]         # ["Rank", "Method", "Worst class", "Average", ...]
+    places(board, "worst")[0]                           # RankSpan(first=1, last=4, group=1, best=0.34)
+    traits(row)["family"]                               # "fairness"
+
+The names of columns and traits are what a link to a view holds, so they stay as they are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fairbench.boards.board import Board
+from fairbench.boards.row import Row
+from fairbench.report.phrases import attack_names, card_of, few_images
+from fairbench.statistics.keys import SHARES, distinct_keys, share_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of the ranking.
+
+    Attributes:
+        name: in links.
+        title: its heading.
+        above: what the heading stands under, such as the attack; "" if nothing.
+        kind: style class of heading and cells.
+        first: direction in which a first click sorts.
+        help: what a heading of few words cannot say; "" if it can.
+    """
+
+    name: str
+    title: str
+    above: str = ""
+    kind: str = "number"
+    first: str = "descending"
+    help: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankSpan:
+    """What the data say about the rank of a row.
+
+    Attributes:
+        first: rank that it may have, from 1.
+        last: rank that it may have.
+        group: of rows that cannot be told from the best of them, from 1.
+        best: share of resamples in which it comes first.
+    """
+
+    first: int
+    last: int
+    group: int
+    best: float
+
+    @property
+    def span(self) -> str:
+        """`3` or `1–19`."""
+        return f"{self.first}–{self.last}" if self.first < self.last else str(self.first)
+
+
+def columns(board: Board) -> list[Column]:
+    """In the order of the cells; the attack that ranks comes first."""
+    names = attack_names(board)
+    ranking, *others = board.attacks[::-1]
+    above = names[ranking]
+    return [
+        Column(name="rank", title="Rank", kind="rank", first="ascending"),
+        Column(name="method", title="Method", kind="method", first="ascending"),
+        Column(name="worst", title="Worst class", above=above, kind="number headline"),
+        Column(name="average", title="Average", above=above),
+        Column(
+            name="tail",
+            title=f"Worst {SHARES[tail_key(board)]} %",
+            above=above,
+            kind="number headline" if few_images(board) else "number",
+            help="mean of the worst classes",
+        ),
+        *(
+            Column(name=f"{attack}-{name}", title=title, above=names[attack])
+            for attack in others
+            for name, title in (("worst", "Worst class"), ("average", "Average"))
+        ),
+        Column(name="cost", title="Cost", above="× PGD-AT", first="ascending", help="image passes in training"),
+        Column(
+            name="seeds",
+            title="By seed",
+            above=above,
+            kind="seeds",
+            first="ascending",
+            help="the worst class of every seed; sorts by the range",
+        ),
+        Column(name="flags", title="Flags", kind="flags", first="ascending"),
+    ]
+
+
+def tail_key(board: Board) -> str:
+    """The smallest share of the worst classes that is more than the worst one; the largest share if none is."""
+    present = sum(count > 0 for count in board.counts)
+    wide = [key for key, percent in SHARES.items() if share_size(present, percent=percent) > 1]
+    return wide[0] if wide else list(SHARES)[-1]
+
+
+def places(board: Board, key: str) -> list[RankSpan]:
+    """Of the ranked rows, by a key of `fairbench.statistics`."""
+    found = board.standings[key]
+    groups = {row: number for number, group in enumerate(found.groups, start=1) for row in group}
+    return [
+        # Rounded, so that every machine shows the same decimals.
+        RankSpan(first=int(first), last=int(last), group=groups[row], best=round(float(found.best[row]), 9))
+        for row, (first, last) in enumerate(found.ranks)
+    ]
+
+
+def key_title(key: str) -> str:
+    """What a key of `fairbench.statistics` is called: `worst class`, `worst 20 %`, `average`."""
+    titles = {"worst": "worst class", "average+worst": "average + worst class"}
+    return titles.get(key, f"worst {SHARES[key]} %" if key in SHARES else key)
+
+
+def shown_keys(board: Board) -> list[str]:
+    """Keys that are not another one on so few classes."""
+    return distinct_keys(sum(count > 0 for count in board.counts))
+
+
+def traits(row: Row) -> dict[str, str]:
+    """By what a row can be searched and filtered."""
+    card = card_of(row)
+    words = (row.label, card["title"], card["authors"], card["venue"], card["year"], card["family"])
+    return {
+        "words": " ".join(map(str, words)).lower(),
+        "family": str(card["family"]),
+        "teacher": "yes" if needs_teacher(row) else "no",
+        "trained": "elsewhere" if row.runs[0].external else "here",
+        "verified": "yes" if row.verified else "no",
+    }
+
+
+def needs_teacher(row: Row) -> bool:
+    """Whether a larger model had to be trained first."""
+    prerequisites = row.provenance.description.get("prerequisites")
+    return isinstance(prerequisites, Mapping) and "teacher" in prerequisites
+
+
+def choices(board: Board) -> dict[str, list[str]]:
+    """By trait, the values to filter by, where rows differ."""
+    found = [traits(row) for row in (*board.ranked, *board.unranked, *board.external)]
+    values = {name: sorted({one[name] for one in found}) for name in ("family", "teacher", "trained", "verified")}
+    return {name: several for name, several in values.items() if len(several) > 1}

@@ -1,0 +1,86 @@
+"""What a second look at a row's outcome files found: the mark on its board, and the table on its page.
+
+verification_mark(row)      # "verified", "2 of 3 seeds verified", "4 of 300 verdicts differ", or ""
+verification(row)           # [Fact(name="Images attacked again", texts=("100 of 1,000", "–", "–")), ...]
+"""
+
+from collections.abc import Callable
+
+from fairbench.boards.row import Row
+from fairbench.boards.seed_result import SeedResult
+from fairbench.outcomes.receipt import Receipt
+from fairbench.report.phrases import plural
+from fairbench.report.site.facts import Fact, known
+
+
+def verification_mark(row: Row) -> str:
+    """What the board says about it in a few words; "" if nobody looked again."""
+    if contradicted(row):
+        compared = sum(_verdicts(run, run.receipt) for run in row.finished if run.receipt is not None)
+        differing = sum(run.receipt.disagreements for run in row.finished if run.receipt is not None)
+        return f"{differing:,} of {plural(compared, 'verdict')} differ"
+    if row.verified:
+        return "verified"
+    confirmed = sum(run.verified for run in row.finished)
+    return f"{confirmed} of {plural(len(row.finished), 'seed')} verified" if confirmed else ""
+
+
+def contradicted(row: Row) -> bool:
+    """Whether a second look came to another verdict on any image."""
+    return any(run.receipt is not None and run.receipt.disagreements for run in row.finished)
+
+
+def verification(row: Row) -> list[Fact]:
+    """What was attacked again, with which weights and where, and what came of it; nothing if nobody looked."""
+
+    def said(say: Callable[[SeedResult, Receipt], str]) -> list[str]:
+        return [say(run, run.receipt) if run.receipt is not None else "" for run in row.runs]
+
+    words = {name: said(say) for name, say in _SAID.items()}
+    hashes = {"SHA-256: weights": said(lambda _, found: found.weights)}
+    return [*known(words), *known(hashes, code=True)]
+
+
+def _verdicts(run: SeedResult, receipt: Receipt) -> int:
+    """How many were compared: on every image, one for each attack."""
+    return sum(receipt.attacked) * len(run.accuracies)
+
+
+def _images(run: SeedResult, receipt: Receipt) -> str:
+    return f"{sum(receipt.attacked):,} of {len(run.rows):,}"
+
+
+def _differing(run: SeedResult, receipt: Receipt) -> str:
+    found = f"{receipt.disagreements:,} of {_verdicts(run, receipt):,}"
+    return f"{found}; {receipt.overstated:,} of them overstate the run" if receipt.disagreements else found
+
+
+def _others(run: SeedResult, receipt: Receipt) -> str:
+    others = len(run.rows) - sum(receipt.attacked)
+    if receipt.disagreements or not others:
+        return ""
+    counts = [int(count) for count in run.accuracies["clean"].counts]
+    return f"at most {receipt.others_at_most(counts):,} of {others:,} (95 %)"
+
+
+def _weights(run: SeedResult, receipt: Receipt) -> str:
+    evaluated = run.provenance.checkpoints.get("selected", "")
+    if not receipt.weights:
+        return "given without a file"
+    if not evaluated:
+        return "a file; the run names none"
+    return "the evaluated file" if receipt.weights == evaluated else "another file than the evaluated one"
+
+
+_SAID: dict[str, Callable[[SeedResult, Receipt], str]] = {
+    "Images attacked again": _images,
+    "Verdicts that differ": _differing,
+    "Other images that could differ": _others,
+    "Drawn by": lambda _, found: f"--seed {found.seed}",
+    "Weights": _weights,
+    "Version: fairbench": lambda _, found: found.versions.get("fairbench", ""),
+    "Version: torch": lambda _, found: found.versions.get("torch", ""),
+    "Hardware": lambda _, found: found.hardware,
+    "Device": lambda _, found: found.device,
+}
+"""By fact: how it is said of one seed."""

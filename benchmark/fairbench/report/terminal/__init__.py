@@ -1,0 +1,1 @@
+"""What commands print: progress, boards and duels, coloured where somebody watches."""

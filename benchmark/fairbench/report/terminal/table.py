@@ -1,0 +1,85 @@
+"""A board in the terminal, worst class first: the end of `run-all`."""
+
+from rich.markup import escape
+from rich.table import Table
+
+from fairbench.boards.board import Board
+from fairbench.boards.row import Row
+from fairbench.boards.seed_result import SeedResult
+from fairbench.outcomes.audit import Audit
+from fairbench.outcomes.metrics import average, worst
+from fairbench.report.headings import heading
+from fairbench.report.phrases import NOTHING, attack_names, audit_bound, multiple, percent, raised
+
+
+def terminal_table(board: Board) -> Table:
+    """Ranked rows with means over seeds, then incomplete ones and models trained elsewhere; accuracies in percent."""
+    names = attack_names(board)
+    places = board.standings["worst"].ranks if board.ranked else ()
+    table = Table(title=escape(heading(board)), caption=_caption(board), title_justify="left", caption_justify="left")
+    table.add_column("place", justify="right")
+    table.add_column("method")
+    for attack in reversed(board.attacks):
+        style = "bold" if attack == board.attack else ""
+        table.add_column(f"{names[attack]}\nworst", justify="right", style=style)
+        table.add_column(f"{names[attack]}\naverage", justify="right")
+    if board.tier == "fast":
+        table.add_column("missed at\nmost (95 %)", justify="right")
+    table.add_column("cost\n× PGD-AT", justify="right")
+    table.add_column("seeds", justify="right")
+    for row, (first, last) in zip(board.ranked, places, strict=True):
+        accuracies = [
+            percent(row.summary(attack, metric).mean)
+            for attack in reversed(board.attacks)
+            for metric in (worst, average)
+        ]
+        cells = [*accuracies, *_bound(board, *row.audits.values()), multiple(row.cost), str(len(row.runs))]
+        rank = str(first) if first == last else f"{first}–{last}"
+        table.add_row(rank, escape(row.label), *cells)
+    for row in board.unranked:
+        for run in row.runs:
+            table.add_row(NOTHING, *_single(board, row, run), style="dim")
+    if board.external:
+        table.add_section()
+    for row in board.external:
+        for run in row.runs:
+            table.add_row(NOTHING, *_single(board, row, run))
+    return table
+
+
+def _single(board: Board, row: Row, run: SeedResult) -> list[str]:
+    """One seed of a row without a mean."""
+    name = escape(f"{row.label}, seed {run.provenance.seed}")
+    if not run.finished:
+        return [f"{name}: failed", *[NOTHING] * (2 * len(board.attacks) + 2), *_bound(board)]
+    accuracies = [
+        percent(metric(run.accuracies[attack].values))
+        for attack in reversed(board.attacks)
+        for metric in (worst, average)
+    ]
+    return [name, *accuracies, *_bound(board, run.audit), multiple(run.cost), "1"]
+
+
+def _bound(board: Board, *audits: Audit | None) -> list[str]:
+    """In tier `fast` a cell for what the weakest of these audits leaves open."""
+    if board.tier != "fast":
+        return []
+    known = [audit for audit in audits if audit]
+    return [audit_bound(max(known, key=lambda audit: audit.missed_at_most_in_all)) if known else NOTHING]
+
+
+def _caption(board: Board) -> str:
+    lines = ["Percent, mean over seeds; upper bounds on true robustness."]
+    if board.ranked:
+        lines.append("Place: first and last that a row may have by its worst class; all of them together at 95 %.")
+    if board.tier == "fast":
+        lines.append("APGD: APGD-CE and targeted APGD alone. FAB and Square were left out but for an audit; what they")
+        lines.append("could still break is bounded, in the seed where most is open.")
+    if board.promoted:
+        lines.append(f"Promoted to a higher tier, and on its board: {', '.join(board.promoted)}")
+    labels: dict[str, list[str]] = {}
+    for row in board.unranked:
+        labels.setdefault(row.reason, []).append(row.label)
+    lines += [f"{reason}: {', '.join(of)}" for reason, of in labels.items()]
+    lines += [f"{row.label}: {warning}" for row in board.external for warning in raised(row)]
+    return escape("\n".join(lines))

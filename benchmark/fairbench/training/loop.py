@@ -1,0 +1,323 @@
+"""The training loop: schedule, precision, averaging, selection on the validation split, resume.
+
+    trained = train(run, method, dataset, folder=folder, device=device)
+
+An epoch is the unit of resume (see `training_state`). Both checkpoints are kept: `selected`, the epoch with the best
+average plus worst robust accuracy on the validation split, and `last`. Test data cannot be reached from here.
+"""
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fairbench.atomic import atomic
+from fairbench.attacks.judging import exact_arithmetic
+from fairbench.data.batches import TrainingBatches, evaluation_batches, unit
+from fairbench.data.dataset import Dataset
+from fairbench.errors import TrainingFailedError
+from fairbench.evaluation.screening import class_statistics
+from fairbench.identity import file_sha256
+from fairbench.machine import peak_memory
+from fairbench.method.contract import ClassStatistics, Method, Setup, Validation
+from fairbench.method.schedule import learning_rate
+from fairbench.models import build_model
+from fairbench.models.checkpoint import save_weights
+from fairbench.progress import Progress, silent
+from fairbench.protocol.run import Run
+from fairbench.seeding import derived_seed
+from fairbench.training.passes import PGD_AT_UNITS, PassCounter
+from fairbench.training.state import SelectedEpoch, TrainingState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What training leaves behind, apart from the two checkpoints; plain values.
+
+    Attributes:
+        selected_epoch: 0-based.
+        history: one entry per epoch.
+        passes: by network, with the cost of one of its passes relative to the trained network's.
+        cost: multiple of PGD-10 adversarial training in the same suite.
+        prerequisite_cost: the same for the hot start.
+        seconds: wall time, summed over interruptions.
+        peak_memory: bytes.
+        checkpoints: SHA-256 by rule.
+    """
+
+    selected_epoch: int
+    history: list[dict[str, Any]]
+    passes: dict[str, dict[str, float]]
+    cost: float
+    prerequisite_cost: float
+    seconds: float
+    peak_memory: int
+    checkpoints: dict[str, str]
+
+
+def model_of(run: Run, dataset: Dataset) -> nn.Module:
+    """The run's untrained network; the same initial weights for every method of a suite and seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(run.seed, "initial weights"))
+        return build_model(
+            run.suite.model,
+            classes=dataset.classes,
+            channels=dataset.channels,
+            size=dataset.size,
+            mean=dataset.mean,
+            std=dataset.std,
+        )
+
+
+def read_trained(folder: Path) -> Trained:
+    """The summary of a finished training."""
+    return Trained(**json.loads((folder / "training.json").read_text(encoding="utf-8")))
+
+
+def train(
+    run: Run,
+    method: Method,
+    dataset: Dataset,
+    *,
+    folder: Path,
+    device: torch.device,
+    prerequisites: Mapping[str, nn.Module] | None = None,
+    prerequisite_cost: float = 0.0,
+    progress: Progress = silent,
+) -> Trained:
+    """Train a run to the end, from wherever its folder says it is.
+
+    Args:
+        run: what to train.
+        method: the configured method; it is used up.
+        dataset: its train and validation splits are used.
+        folder: holds `state.pt` on the way, `selected.safetensors`, `last.safetensors` and `training.json` at the end.
+        device: where to train.
+        prerequisites: trained networks by role; a hot start gives the first weights.
+        prerequisite_cost: training cost of the hot start, for the summary.
+        progress: told after every step.
+
+    Raises:
+        TrainingFailedError: if a loss or gradient is not finite, or the model collapses to one class.
+        UserError: if the folder cannot be written, or holds a state that is not one.
+    """
+    training = _Training(run, method, dataset, folder=folder, device=device, prerequisites=prerequisites or {})
+    try:
+        with exact_arithmetic(device):  # fp32 means fp32; who wants speed says bf16
+            training.finish(progress)
+        return training.summarise(prerequisite_cost=prerequisite_cost)
+    except TrainingFailedError as error:
+        error.history, error.seconds = training.state.history, training.state.seconds
+        raise
+
+
+class _Training:
+    """One training in progress."""
+
+    def __init__(
+        self,
+        run: Run,
+        method: Method,
+        dataset: Dataset,
+        *,
+        folder: Path,
+        device: torch.device,
+        prerequisites: Mapping[str, nn.Module],
+    ) -> None:
+        self.run, self.method, self.dataset, self.folder = run, method, dataset, folder
+        self.model = model_of(run, dataset).to(device)
+        self.averaged = copy.deepcopy(self.model)  # receives the averaged weights
+        self.others = {role: network.to(device).eval().requires_grad_(False) for role, network in prerequisites.items()}
+        if "hot start" in self.others:
+            self.model.load_state_dict(self.others["hot start"].state_dict())
+        self.state = TrainingState(run, method, model=self.model, networks=("model", *self.others))
+        streams = self.state.generators
+        self.train_split, self.validation_split = dataset.train.to(device), dataset.validation.to(device)
+        self.batches = TrainingBatches(
+            self.train_split,
+            recipe=run.recipe,
+            order=streams["order"],
+            augmentation=streams["augmentation"],
+            views=streams["views"],
+        )
+        method.setup = Setup(
+            model=self.model,
+            threat=run.suite.threat,
+            recipe=run.recipe,
+            classes=dataset.classes,
+            class_counts=torch.tensor(dataset.train_counts, device=device),
+            noise=streams["noise"],
+            generator=streams["method"],
+            prerequisites=self.others,
+            device=device,
+        )
+
+    def finish(self, progress: Progress) -> None:
+        """Every epoch that is missing."""
+        state, steps = self.state, self.run.recipe.epochs * len(self.batches)
+        with ExitStack() as counters:
+            self._count(counters)
+            self.method.start()  # on a resume the stored counts, which include it, take the place of these
+        state.resume(self.folder / "state.pt")
+        progress("training", state.step, steps)
+        if state.epoch == 0 and self._steers:
+            state.statistics = self._judge(self.model, counted=True)
+        while state.epoch < self.run.recipe.epochs:
+            began = time.monotonic()
+            loss = self._train_epoch(lambda: progress("training", state.step, steps))
+            self._close_epoch(loss)
+            state.seconds += time.monotonic() - began
+            state.peak_memory = max(state.peak_memory, peak_memory(state.device))
+            state.epoch += 1
+            state.save(self.folder / "state.pt")
+
+    def _train_epoch(self, stepped: Callable[[], None]) -> float | None:
+        """Train on every image once; the mean loss of the steps that had one."""
+        state, recipe = self.state, self.run.recipe
+        losses: list[Tensor] = []
+
+        def update(loss: Tensor | None) -> None:
+            if loss is None:
+                return
+            if not torch.isfinite(loss):
+                raise TrainingFailedError(f"the loss became {loss.item()} in step {state.step}", epoch=state.epoch)
+            state.optimiser.zero_grad(set_to_none=True)
+            with torch.autocast(state.device.type, enabled=False):
+                loss.backward()  # type: ignore[no-untyped-call]
+            gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+            if not torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+                raise TrainingFailedError(f"a gradient is not finite in step {state.step}", epoch=state.epoch)
+            state.optimiser.step()
+            losses.append(loss.detach())
+
+        # Without the cache of cast weights: a method that moves the weights between two forwards would not be seen.
+        bf16 = torch.autocast(
+            state.device.type, torch.bfloat16, enabled=recipe.precision == "bf16", cache_enabled=False
+        )
+        with ExitStack() as counters:
+            self._count(counters)
+            self.method.begin_epoch(state.epoch, self._validation())
+            for batch in self.batches.epoch(state.epoch, recipe.epochs):
+                for group in state.optimiser.param_groups:
+                    group["lr"] = learning_rate(recipe, step=state.step, steps_per_epoch=len(self.batches))
+                self.model.train()
+                with bf16:
+                    self.method.step(batch, update)
+                state.step += 1
+                stepped()
+        return float(torch.stack(losses).mean()) if losses else None
+
+    def _close_epoch(self, loss: float | None) -> None:
+        """Average, judge, select, and write the history of the epoch."""
+        state, method = self.state, self.method
+        if self._steers:  # by what the gate and the next epoch are given
+            last = state.epoch + 1 == self.run.recipe.epochs
+            state.statistics = self._judge(self.model, counted=not last or state.average.due(state.epoch))
+        with ExitStack() as counters:
+            self._count(counters)
+            if state.average.due(state.epoch) and method.admits(self._validation()):
+                state.average.add(self.model)
+            reported = method.end_epoch(state.epoch)
+        deployed, judged = self.model, state.statistics
+        if state.average.weights:
+            state.average.copy_to(self.averaged)
+            deployed, judged = self.averaged, None
+        judged = judged or self._judge(deployed)
+        score = float(judged.robust.nanmean() + judged.robust[judged.counts > 0].min())
+        single = bool((judged.clean == 1).sum() == 1 and judged.clean.nansum() == 1)
+        if (not single, score) > (not state.selection.single_class, state.selection.score):
+            state.selection = SelectedEpoch(epoch=state.epoch, score=score, single_class=single)
+            state.selected = {name: tensor.detach().cpu().clone() for name, tensor in deployed.state_dict().items()}
+        state.history.append(
+            {
+                "epoch": state.epoch,
+                "learning_rate": state.optimiser.param_groups[0]["lr"],
+                "loss": loss,
+                "validation_clean": _plain(judged.clean.tolist()),
+                "validation_robust": _plain(judged.robust.tolist()),
+                "method": {name: _plain(value) for name, value in reported.items()},
+            }
+        )
+
+    @property
+    def _steers(self) -> bool:
+        return self.method.validation in ("attacked", "both")
+
+    def _judge(self, model: nn.Module, *, counted: bool = False) -> ClassStatistics:
+        """Validation accuracies per class; passes count where the method, not the selection, asks for them."""
+        with ExitStack() as counters:
+            if counted:
+                self._count(counters)
+            return class_statistics(
+                model,
+                self.validation_split.images,
+                self.validation_split.labels,
+                classes=self.dataset.classes,
+                threat=self.run.suite.threat,
+                evaluation=self.run.suite.evaluation,
+            )
+
+    def _validation(self) -> Validation:
+        """The held-out split and what is known of it, for the model as it is."""
+        return Validation.declared_by(
+            self.method,
+            statistics=self.state.statistics,
+            batches=partial(evaluation_batches, self.validation_split, batch_size=self.run.recipe.batch_size),
+        )
+
+    def _count(self, counters: ExitStack) -> None:
+        for name, network in {"model": self.model, **self.others}.items():
+            counters.enter_context(PassCounter(network, self.state.passes[name]))
+
+    def summarise(self, *, prerequisite_cost: float) -> Trained:
+        """Write what remains of the state: both checkpoints, then the summary, which says that training is over."""
+        state = self.state
+        if state.selection.single_class:
+            raise TrainingFailedError("the model predicts a single class", epoch=state.selection.epoch)
+        last = state.average.weights or self.model.state_dict()
+        save_weights(self.folder / "selected.safetensors", state.selected)
+        save_weights(self.folder / "last.safetensors", last)
+        image = unit(self.train_split.images[:1])
+        multiply_adds = {name: _multiply_adds(net, image) for name, net in {"model": self.model, **self.others}.items()}
+        relative = {name: count / multiply_adds["model"] for name, count in multiply_adds.items()}
+        units = sum(passes.units * relative[name] for name, passes in state.passes.items())
+        trained = Trained(
+            selected_epoch=state.selection.epoch,
+            history=state.history,
+            passes={name: {**asdict(passes), "relative_cost": relative[name]} for name, passes in state.passes.items()},
+            cost=units / (PGD_AT_UNITS * len(self.train_split.labels) * self.run.suite.recipe.epochs),
+            prerequisite_cost=prerequisite_cost,
+            seconds=state.seconds,
+            peak_memory=state.peak_memory,
+            checkpoints={rule: file_sha256(self.folder / f"{rule}.safetensors") for rule in ("selected", "last")},
+        )
+        with atomic(self.folder / "training.json") as temporary:
+            temporary.write_text(json.dumps(asdict(trained), allow_nan=False), encoding="utf-8")
+        (self.folder / "state.pt").unlink(missing_ok=True)
+        return trained
+
+
+def _multiply_adds(model: nn.Module, image: Tensor) -> int:
+    """Cost of one forward, for comparing networks."""
+    from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415  it imports half of torch's compiler
+
+    model.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(image)
+    return max(int(counter.get_total_flops()), 1)
+
+
+def _plain(value: float | list[float]) -> float | list[float | None] | None:
+    """Numbers for JSON: None for a class without images, and for whatever else is not finite."""
+    if isinstance(value, list):
+        return [number if math.isfinite(number) else None for number in value]
+    return value if math.isfinite(value) else None
