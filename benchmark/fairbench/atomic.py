@@ -21,6 +21,17 @@ def check_writable(folder: Path) -> None:
         raise UserError(f"Cannot write into {folder}: {error.strerror or error}.") from error
 
 
+def sweep(folder: Path, name: str = "*") -> None:
+    """Remove temporary files that a kill left behind; for those who know that nobody is writing them.
+
+    Args:
+        folder: where they lie; it need not exist.
+        name: of the file that they did not become; all by default.
+    """
+    for stray in folder.glob(f".{name}.*.tmp"):
+        stray.unlink(missing_ok=True)
+
+
 class atomic:  # noqa: N801  reads as a verb: `with atomic(path) as temporary`
     """Write to a temporary name in the same folder; rename over `path` if the block succeeds, remove it if not.
 

@@ -17,11 +17,11 @@ from torch import nn
 from fairbench import load_suite
 from fairbench.attacks.autoattack import AutoAttack
 from fairbench.boards.ranking import build_boards
-from fairbench.execution.plan import run_lock
 from fairbench.models import build_model
 from fairbench.models.checkpoint import save_weights
 from fairbench.outcomes.metrics import class_accuracies
 from fairbench.outcomes.store import read_outcomes, write_outcomes
+from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.suite import protocol_description
 
 Cli = Callable[..., Result]
@@ -258,7 +258,7 @@ def test_two_processes_do_not_compute_the_same(cli: Cli) -> None:
     cli(*MINE, "--tier", "screen")
     (folder,) = Path("runs/external").iterdir()
     FILE.unlink()
-    with run_lock(folder):
+    with WorkFolder(folder).lock():
         done = cli(*MINE, "--tier", "screen")
     assert done.exit_code == 2
     assert f"mine is being evaluated by another process, in {folder}; wait for it." in words(done)

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from fairbench import Method, Suite, load_suite
-from fairbench.execution.plan import State, make_plan, run_lock, run_status
+from fairbench.execution.plan import State, make_plan, run_status
 from fairbench.method import registry
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.store import Outcomes, no_rows, write_outcomes
+from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.run import Run
 from fairbench.protocol.suite import MethodDefaults
 
@@ -131,7 +132,7 @@ def test_states(tmp_path: Path, look: Callable[[Run], tuple[State, str]]) -> Non
     assert look(run) == (State.NOT_RUN, "")
     (folder / "state.pt").touch()
     assert look(run) == (State.INTERRUPTED, "")
-    with run_lock(folder):
+    with WorkFolder(folder).lock():
         assert look(run) == (State.RUNNING, "")
     (folder / "failure.json").write_text('{"reason": "out of memory"}')
     assert look(run) == (State.FAILED, "out of memory")

@@ -11,6 +11,7 @@ from fairbench.execution.plan import make_plan
 from fairbench.execution.runner import Runner, Where, needed_tasks, run_statuses
 from fairbench.execution.task import Advanced, Ended, Ending, Event, Task
 from fairbench.method import registry
+from fairbench.outcomes.work_folder import CHECKPOINTS, WorkFolder
 from fairbench.protocol.run import Run
 
 
@@ -50,10 +51,10 @@ class Scripted:
 
 
 def _pretend_trained(task: Task) -> None:
-    folder = task.run.work_folder(task.work_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("training.json", "selected.safetensors", "last.safetensors"):
-        (folder / name).touch()
+    folder = WorkFolder.of(task.run, task.work_dir)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    for file in (folder.summary, *map(folder.checkpoint, CHECKPOINTS)):
+        file.touch()
 
 
 @pytest.fixture

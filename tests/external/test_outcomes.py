@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from fairbench.errors import UserError
-from fairbench.execution.plan import run_lock
 from fairbench.external.outcomes import compute_outcomes, known_outcomes
 from fairbench.external.run import ExternalRun
 from fairbench.outcomes.store import NOT_RUN, read_outcomes
+from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
 from fairbench.protocol.suite import Evaluation, Threat, Tier
 
@@ -181,10 +181,10 @@ class TestFolders:
 
     def test_are_one_process_s_at_a_time(self, make_run: MakeRun, tmp_path: Path) -> None:
         run = make_run(tier="screen")
-        folder = run.work_folder(tmp_path)
-        folder.mkdir(parents=True)
+        folder = WorkFolder.of(run, tmp_path)
+        folder.path.mkdir(parents=True)
         with (
-            run_lock(folder),
+            folder.lock(),
             pytest.raises(UserError, match=r"mine is being evaluated by another process, in .*; wait"),
         ):
             compute_outcomes(run, work_dir=tmp_path, progress=silent_probe)

@@ -11,7 +11,6 @@ from torch import nn
 
 from fairbench.errors import UserError
 from fairbench.external.run import ExternalRun, check_name, device_of
-from fairbench.identity import content_key
 from fairbench.outcomes.comparability import conditions
 from fairbench.outcomes.provenance import Provenance
 from fairbench.protocol.suite import Evaluation, Threat, protocol_description
@@ -30,7 +29,7 @@ def test_files_have_readable_places(make_run: MakeRun) -> None:
 def test_tiers_and_engines_share_their_verdicts(make_run: MakeRun) -> None:
     """They have other keys, but one folder of work."""
     screen, full = make_run(tier="screen"), make_run(tier="full", batch_size=7)
-    assert content_key(screen.description) != content_key(full.description)
+    assert screen.key != full.key
     assert screen.work_folder(Path()) == full.work_folder(Path())
 
 
@@ -47,7 +46,7 @@ def test_tiers_and_engines_share_their_verdicts(make_run: MakeRun) -> None:
 )
 def test_whatever_changes_a_verdict_is_another_evaluation(make_run: MakeRun, change: dict[str, Any]) -> None:
     known, other = make_run(), make_run(**change)
-    assert content_key(known.description) != content_key(other.description)
+    assert known.key != other.key
     assert known.work_folder(Path()) != other.work_folder(Path())
 
 
@@ -102,7 +101,7 @@ def test_a_model_judged_as_usual_fits_the_boards_of_its_dataset(make_run: MakeRu
         )
         return conditions(made)
 
-    assert judged(external.description) == judged(ours)
+    assert judged(external.description()) == judged(ours)
 
 
 def test_a_model_without_tensors_computes_on_the_cpu() -> None:

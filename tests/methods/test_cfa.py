@@ -19,6 +19,7 @@ from fairbench.data.loading import load_dataset
 from fairbench.execution.plan import make_plan
 from fairbench.method.contract import Batch, Method, Setup, Validation
 from fairbench.method.losses import cross_entropy, kl_divergence
+from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.suite import Recipe, Threat
 from fairbench.training.averaging import WeightAverage
 from fairbench.training.loop import train as real_training
@@ -385,10 +386,9 @@ def train(tmp_path: Path) -> Callable[..., dict[str, Tensor]]:
         )
         dataset = load_dataset(suite.dataset, folder=suite.folder, data_dir=tmp_path)
         (planned,) = make_plan(suite, [("cfa", method)], seeds=[0], create=lambda *_: method, dataset_digest="")
-        folder = tmp_path / planned.key
-        folder.mkdir(exist_ok=True)
+        folder = WorkFolder(tmp_path / planned.key)
         real_training(planned, method, dataset, folder=folder, device=torch.device("cpu"))
-        return load_file(folder / "last.safetensors")
+        return load_file(folder.checkpoint("last"))
 
     return run
 

@@ -37,6 +37,7 @@ from fairbench.execution.plan import make_plan
 from fairbench.method import registry
 from fairbench.models import build_model
 from fairbench.models.checkpoint import load_weights
+from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.attack_names import ATTACKS
 from fairbench.protocol.suite import Evaluation, Norm, Precision
 from fairbench.training.loop import model_of, train
@@ -162,9 +163,10 @@ def _trained_on_digits(method_name: str, folder: Path) -> Network:
     dataset = load_dataset(suite.dataset, folder=suite.folder, data_dir=folder)
     method = registry.create(method_name, {})
     (run,) = make_plan(suite, [(method_name, method)], seeds=[0], create=registry.create, dataset_digest="")
-    train(run, method, dataset, folder=folder, device=torch.device("cpu"))
+    work = WorkFolder(folder)
+    train(run, method, dataset, folder=work, device=torch.device("cpu"))
     model = model_of(run, dataset)
-    load_weights(folder / "selected.safetensors", model)
+    load_weights(work.checkpoint("selected"), model)
     images = dataset.test.images
     return model, images.float() / 255 if images.dtype == torch.uint8 else images, dataset.test.labels
 

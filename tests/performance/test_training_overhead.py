@@ -24,6 +24,7 @@ from fairbench.attacks import frozen
 from fairbench.data.dataset import Dataset, Split
 from fairbench.execution.plan import make_plan
 from fairbench.method import registry
+from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.training.loop import _Training
 
 pytestmark = pytest.mark.performance
@@ -80,7 +81,8 @@ def test_overhead(name: str, architecture: str, shape: tuple[int, int, int], ima
     dataset = Dataset(name="noise", train=split, validation=split, test=split, class_names=classes)
     method = registry.create(name, {})
     run = make_plan(suite, [(name, method)], seeds=[0], create=registry.create, dataset_digest="")[-1]
-    training = _Training(run, method, dataset, folder=tmp_path, device=torch.device("cpu"), prerequisites={})
+    folder = WorkFolder(tmp_path)
+    training = _Training(run, method, dataset, folder=folder, device=torch.device("cpu"), prerequisites={})
     method.start()
     steps_per_epoch = len(training.batches)
     floats, labels = split.images[:batch].float() / 255, split.labels[:batch]

@@ -13,6 +13,7 @@ from fairbench.data.dataset import Dataset
 from fairbench.data.loading import load_dataset
 from fairbench.execution.plan import make_plan
 from fairbench.method import registry
+from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.progress import Progress, silent
 from fairbench.protocol.run import Run
 from fairbench.training.loop import Trained, model_of, train
@@ -82,7 +83,7 @@ def train_one(digits: Dataset) -> Train:
             run,
             method or registry.create(run.method, dict(run.parameters)),
             dataset,
-            folder=folder,
+            folder=WorkFolder(folder),
             device=torch.device("cpu"),
             prerequisites=needed,
             progress=progress,

@@ -16,6 +16,7 @@ from fairbench.data.dataset import Dataset, Split
 from fairbench.errors import TrainingFailedError
 from fairbench.method import registry
 from fairbench.method.losses import cross_entropy
+from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.run import Run
 from fairbench.training.loop import Trained, model_of, read_trained
 
@@ -68,7 +69,7 @@ def test_resumed_equals_undisturbed(
     assert _bytes(tmp_path / "killed") == _bytes(tmp_path / "undisturbed")
     assert resumed.history == undisturbed.history
     assert resumed.passes == undisturbed.passes
-    assert read_trained(tmp_path / "killed") == resumed
+    assert read_trained(WorkFolder(tmp_path / "killed")) == resumed
 
 
 def test_seeds_differ_and_repeat(

@@ -1,7 +1,7 @@
 """Evaluation of a trained model: clean, PGD-20 and AutoAttack verdicts per test image, with flags and warnings.
 
     judgement = judge(selected, last, images, labels, classes=10, threat=suite.threat, evaluation=suite.evaluation,
-                         folder=work_folder)
+                         folder=work_folder.attacks)
     judgement.rows               # the columns of `fairbench.outcomes.store.SCHEMA`, one row per image
 
 Rows hold verdicts, never accuracies: every number of a board is derived from them. Screening is quick and repeated
@@ -9,7 +9,7 @@ after an interruption; the verdicts of AutoAttack are kept in the folder and tak
 """
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from fairbench.evaluation.screening import Screened, screen
 from fairbench.evaluation.tiers import Reached, attack_by_tier, zero_gradient_share
 from fairbench.method.class_means import ClassMeans
 from fairbench.models.fingerprint import weights_sha256
+from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.store import NOT_RUN, SCHEMA
 from fairbench.progress import Progress, silent
 from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
@@ -50,6 +51,19 @@ class Judgement:
     warnings: list[str]
     seconds: dict[str, float]
     reached: Reached
+
+    def recorded(self, circumstances: Provenance) -> Provenance:
+        """The provenance of the outcomes: their circumstances and what was found, whose warnings come first."""
+        audit = self.reached.audit
+        return replace(
+            circumstances,
+            tier=self.reached.tier,
+            promotion=self.reached.promotion,
+            audit=audit.plain() if audit else {},
+            flags=dict(self.flags),
+            warnings=[*self.warnings, *circumstances.warnings],
+            seconds={**circumstances.seconds, **self.seconds},
+        )
 
 
 def judge(

@@ -4,19 +4,17 @@ Prerequisites are runs like any other: planned before what needs them, once for 
 metadata only, so it takes no time and changes nothing; results that exist are the cache, whoever computed them.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from fairbench.errors import UserError
 from fairbench.method.contract import Method
 from fairbench.outcomes.comparability import tier_below
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.store import read_provenance
+from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.run import Run
 from fairbench.protocol.suite import Parameter, Suite
 
@@ -129,9 +127,8 @@ def run_status(  # noqa: PLR0911  one state after the other
     run: Run, *, results: Path, work_dir: Path
 ) -> RunStatus:
     """The state of a run, from what is on disk."""
-    folder = run.work_folder(work_dir)
-    trained = is_trained(folder)
-    known = RunStatus(run=run, state=State.NOT_RUN, trained=trained)
+    folder = WorkFolder.of(run, work_dir)
+    known = RunStatus(run=run, state=State.NOT_RUN, trained=folder.is_trained)
     path = run.result_file(results)
     if path.exists():
         try:
@@ -147,39 +144,11 @@ def run_status(  # noqa: PLR0911  one state after the other
         if provenance.status == "failed":
             return replace(known, state=State.FAILED, reason=provenance.reason)
         return replace(known, state=State.DONE)
-    if not folder.exists():
-        return known
-    if _locked(folder):
+    if folder.is_locked:
         return replace(known, state=State.RUNNING)
-    failure = folder / "failure.json"
-    if failure.exists():
-        return replace(known, state=State.FAILED, reason=json.loads(failure.read_text(encoding="utf-8"))["reason"])
-    begun = (folder / "state.pt").exists() or trained
-    return replace(known, state=State.INTERRUPTED if begun else State.NOT_RUN)
-
-
-def is_trained(folder: Path) -> bool:
-    """Whether training ended in this folder: the summary, which is written last, and both checkpoints."""
-    return all((folder / name).exists() for name in ("training.json", "selected.safetensors", "last.safetensors"))
-
-
-def run_lock(folder: Path) -> FileLock:
-    """The lock that whoever computes a run holds; the system releases it when the process dies."""
-    return FileLock(folder / "lock")
-
-
-def _locked(folder: Path) -> bool:
-    lock = run_lock(folder)
-    if not Path(lock.lock_file).exists():
-        return False
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:  # a read-only folder: nobody can be computing there
-        return False
-    lock.release()
-    return False
+    if (failure := folder.failure) is not None:
+        return replace(known, state=State.FAILED, reason=failure)
+    return replace(known, state=State.INTERRUPTED if folder.is_begun else State.NOT_RUN)
 
 
 def _further(path: Path, found: Provenance, *, asked: str) -> str:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from fairbench.execution.plan import RunStatus, State, is_trained, run_status
+from fairbench.execution.plan import RunStatus, State, run_status
 from fairbench.execution.task import Advanced, Ended, Ending, Executor, Task
+from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.run import Run
 
 Rerun = Literal["never", "failed", "always"]
@@ -179,7 +180,7 @@ class Runner:
 
 def _needs(task: Task) -> list[Run]:
     """Whose weights a task reads: nobody's if it is trained and only lacks its evaluation."""
-    if is_trained(task.run.work_folder(task.work_dir)) and not task.fresh:
+    if WorkFolder.of(task.run, task.work_dir).is_trained and not task.fresh:
         return []
     return [run for _, run in task.run.prerequisites]
 
@@ -187,4 +188,4 @@ def _needs(task: Task) -> list[Run]:
 def _lacks(run: Run, task: Task, pending: dict[str, Task]) -> bool:
     """Whether the weights of a prerequisite are still missing, or about to be replaced."""
     about_to = run.key in pending and pending[run.key].fresh
-    return about_to or not is_trained(run.work_folder(task.work_dir))
+    return about_to or not WorkFolder.of(run, task.work_dir).is_trained

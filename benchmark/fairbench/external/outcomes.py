@@ -9,22 +9,20 @@ holds another evaluation is never replaced; one of a lower tier is, because the 
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
 from filelock import Timeout
 
 from fairbench.atomic import check_writable
 from fairbench.errors import UserError
+from fairbench.evaluation.circumstances import circumstances
 from fairbench.evaluation.judgement import judge
-from fairbench.execution.plan import run_lock
 from fairbench.external.run import ExternalRun
-from fairbench.identity import content_key
-from fairbench.machine import hardware, peak_memory, source, versions
 from fairbench.outcomes.comparability import tier_below
-from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.store import Outcomes, read_outcomes, write_outcomes
+from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.progress import Progress, silent
 from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
 
@@ -39,15 +37,15 @@ def known_outcomes(run: ExternalRun, results: Path) -> Outcomes | None:
     if not path.exists():
         return None
     found = read_outcomes(path)
-    description = found.provenance.description
-    if found.provenance.key == content_key(run.description):
+    description, wanted = found.provenance.description, run.description()
+    if found.provenance.key == run.key:
         return found
-    if tier_below(description, run.description):
+    if tier_below(description, wanted):
         return None
-    if tier_below(run.description, description):
+    if tier_below(wanted, description):
         problem = f"these outcomes in tier {found.provenance.tier}, which goes further than {run.evaluation.tier}"
     else:
-        problem = f"the outcomes of another evaluation ({_differing(description, run.description)})"
+        problem = f"the outcomes of another evaluation ({_differing(description, wanted)})"
     raise UserError(f"{path} holds {problem}. Choose another name, seed or folder of results, or move the file away.")
 
 
@@ -77,15 +75,15 @@ def compute_outcomes(
         if results is not None:
             check_writable(run.result_file(results).parent)
         if work_dir is None:
-            folder = Path(stack.enter_context(TemporaryDirectory()))
+            folder = WorkFolder(Path(stack.enter_context(TemporaryDirectory())))
         else:
-            folder = run.work_folder(work_dir)
-            check_writable(folder)
+            folder = WorkFolder.of(run, work_dir)
+            check_writable(folder.path)
             try:
-                stack.enter_context(run_lock(folder).acquire(timeout=0))
+                stack.enter_context(folder.lock().acquire(timeout=0))
             except Timeout as error:
                 raise UserError(
-                    f"{run.name} is being evaluated by another process, in {folder}; wait for it."
+                    f"{run.name} is being evaluated by another process, in {folder.path}; wait for it."
                 ) from error
         judgement = judge(
             run.model,
@@ -95,38 +93,18 @@ def compute_outcomes(
             classes=len(sample.class_names),
             threat=run.threat,
             evaluation=run.evaluation,
-            folder=folder,
+            folder=folder.path,  # which holds nothing else
             indices=sample.indices.to(device),
             settings=settings,
             progress=progress,
         )
-    reached = judgement.reached
-    provenance = Provenance(
-        status="done",
-        key=content_key(run.description),
-        description=run.description,
-        suite=sample.name,
-        method="external",
-        label=run.label,
-        role="external",
+    provenance = replace(
+        circumstances(run, suite=sample.name, method="external", class_names=sample.class_names, device=device),
         card={"title": run.name},
-        seed=run.seed,
-        class_names=list(sample.class_names),
-        tier=reached.tier,
-        promotion=reached.promotion,
-        audit=reached.audit.plain() if reached.audit else {},
-        flags=dict(judgement.flags),
-        warnings=[*judgement.warnings, *run.remarks],
-        seconds=judgement.seconds,
-        peak_memory=peak_memory(device),
+        warnings=list(run.remarks),
         checkpoints={"selected": run.file_sha256} if run.file_sha256 else {},
-        versions=versions(),
-        source=source(),
-        hardware=hardware(device),
-        device=device.type,
-        threads=torch.get_num_threads(),
     )
-    outcomes = Outcomes(rows=judgement.rows, provenance=provenance)
+    outcomes = Outcomes(rows=judgement.rows, provenance=judgement.recorded(provenance))
     if results is not None:
         write_outcomes(run.result_file(results), outcomes)
     return outcomes

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import nn
@@ -68,8 +69,12 @@ class ExternalRun:
         )
 
     @cached_property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits; equal for equal content."""
+        return content_key(self.description())
+
     def description(self) -> dict[str, object]:
-        """What identifies the run, as plain values."""
+        """What the key is the hash of, as plain values."""
         threat = {"norm": self.threat.norm, "epsilon": self.threat.epsilon}
         return {
             "protocol": {
@@ -94,6 +99,11 @@ class ExternalRun:
         }
 
     @property
+    def role(self) -> Literal["external"]:
+        """What the row is on a board."""
+        return "external"
+
+    @property
     def label(self) -> str:
         """Name of the row."""
         return f"external-{self.name}"
@@ -104,7 +114,7 @@ class ExternalRun:
 
     def work_folder(self, work_dir: Path) -> Path:
         """Where partial verdicts lie: one folder for all tiers and engines, so that a higher tier takes up a lower."""
-        protocol = self.description["protocol"]
+        protocol = self.description()["protocol"]
         assert isinstance(protocol, Mapping)
         judged = {"external": self._model, "dataset": protocol["dataset"], "threat": protocol["threat"]}
         return work_dir / "external" / f"{self.name}-{content_key(judged)[:8]}"

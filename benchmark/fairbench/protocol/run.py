@@ -1,10 +1,14 @@
-"""A run: suite, method, hyper-parameters and seed; the unit of work, identified by its content key."""
+"""A run: suite, method, hyper-parameters and seed; the unit of work, identified by its content key.
+
+`Run` is what this package trains. A model that others trained is a run as well (`fairbench.external.run`); what both
+have is `AnyRun`.
+"""
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from fairbench.identity import content_key
 from fairbench.protocol.suite import Parameter, Recipe, Suite, protocol_description, trained_by
@@ -78,6 +82,35 @@ class Run:
     def work_folder(self, work_dir: Path) -> Path:
         """Where checkpoints, partial attacks and the log lie; another training has another folder."""
         return work_dir / self.suite.name / self.label / f"seed{self.seed}-{self.training_key[:8]}"
+
+
+class AnyRun(Protocol):
+    """What is evaluated, whoever trained it: what identifies it, and where its files belong."""
+
+    @property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits, equal for equal content."""
+
+    @property
+    def label(self) -> str:
+        """Name of the row."""
+
+    @property
+    def seed(self) -> int:
+        """Of the training."""
+
+    @property
+    def role(self) -> Literal["method", "teacher", "external"]:
+        """What the row is on a board."""
+
+    def description(self) -> dict[str, object]:
+        """What the key is the hash of, as plain values."""
+
+    def result_file(self, results: Path) -> Path:
+        """Where the outcomes belong."""
+
+    def work_folder(self, work_dir: Path) -> Path:
+        """Where partial work lies, see `fairbench.outcomes.work_folder`."""
 
 
 def plain(parameters: tuple[tuple[str, Parameter], ...]) -> dict[str, object]:

@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.testing.check import CheckFailedError
 from fairbench.testing.trial import Trial, interruption
 from fairbench.training.loop import Trained
@@ -34,8 +35,8 @@ def it_resumes_bit_for_bit(trial: Trial) -> None:
     steps_per_epoch = -(-len(trial.dataset.train) // trial.run.recipe.batch_size)
     with tempfile.TemporaryDirectory(prefix="fairbench-") as folder:
         with interruption((epochs - 1) * steps_per_epoch + 1) as progress:
-            trial.train(folder=Path(folder), progress=progress)
-        resumed = trial.train(folder=Path(folder))
+            trial.train(folder=WorkFolder(Path(folder)), progress=progress)
+        resumed = trial.train(folder=WorkFolder(Path(folder)))
     if difference := _difference(trial.first, resumed):
         _refuse_chance(trial)
         raise CheckFailedError(f"A training that was killed in epoch {epochs} and resumed differs in {difference}.")

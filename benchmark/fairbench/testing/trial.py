@@ -18,6 +18,7 @@ from fairbench.data.sources import load_source
 from fairbench.method.contract import Batch, Card, Method
 from fairbench.method.losses import cross_entropy
 from fairbench.models.checkpoint import load_weights
+from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.progress import Progress, silent
 from fairbench.protocol.run import Run
 from fairbench.protocol.suite import Suite
@@ -69,7 +70,7 @@ class Trial:
             return self.train(_digits(self.run.suite))
 
     def train(
-        self, dataset: Dataset | None = None, *, folder: Path | None = None, progress: Progress = silent
+        self, dataset: Dataset | None = None, *, folder: WorkFolder | None = None, progress: Progress = silent
     ) -> Trained:
         """Train with a method of its own; prerequisites are short clean trainings.
 
@@ -86,7 +87,7 @@ class Trial:
                 self.run,
                 self.cls(),
                 dataset or self.dataset,
-                folder=folder or Path(fresh),
+                folder=folder or WorkFolder(Path(fresh)),
                 device=torch.device("cpu"),
                 prerequisites=self._prerequisites(),
                 progress=progress,
@@ -107,9 +108,10 @@ class Trial:
         for role in dict.fromkeys(need.role for need in self.cls().prerequisites()):
             run = _prerequisite(self.run.suite, role)
             model = model_of(run, self.dataset)
-            with tempfile.TemporaryDirectory(prefix="fairbench-") as folder, torch.random.fork_rng(devices=[]):
-                train(run, _Clean(), self.dataset, folder=Path(folder), device=torch.device("cpu"))
-                load_weights(Path(folder) / "last.safetensors", model)
+            with tempfile.TemporaryDirectory(prefix="fairbench-") as fresh, torch.random.fork_rng(devices=[]):
+                folder = WorkFolder(Path(fresh))
+                train(run, _Clean(), self.dataset, folder=folder, device=torch.device("cpu"))
+                load_weights(folder.checkpoint("last"), model)
             found[role] = model.state_dict()
         return found
 

@@ -1,9 +1,9 @@
 """The training loop: schedule, precision, averaging, selection on the validation split, resume.
 
-    trained = train(run, method, dataset, folder=folder, device=device)
+    trained = train(run, method, dataset, folder=WorkFolder.of(run, work_dir), device=device)
 
-An epoch is the unit of resume (see `training_state`). Both checkpoints are kept: `selected`, the epoch with the best
-average plus worst robust accuracy on the validation split, and `last`. Test data cannot be reached from here.
+An epoch is the unit of resume (see `fairbench.training.state`). Both checkpoints are kept: `selected`, the epoch with
+the best average plus worst robust accuracy on the validation split, and `last`. Test data cannot be reached from here.
 """
 
 import copy
@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,6 +31,7 @@ from fairbench.method.contract import ClassStatistics, Method, Setup, Validation
 from fairbench.method.schedule import learning_rate
 from fairbench.models import build_model
 from fairbench.models.checkpoint import save_weights
+from fairbench.outcomes.work_folder import CHECKPOINTS, WorkFolder
 from fairbench.progress import Progress, silent
 from fairbench.protocol.run import Run
 from fairbench.seeding import derived_seed
@@ -78,9 +78,9 @@ def model_of(run: Run, dataset: Dataset) -> nn.Module:
         )
 
 
-def read_trained(folder: Path) -> Trained:
+def read_trained(folder: WorkFolder) -> Trained:
     """The summary of a finished training."""
-    return Trained(**json.loads((folder / "training.json").read_text(encoding="utf-8")))
+    return Trained(**json.loads(folder.summary.read_text(encoding="utf-8")))
 
 
 def train(
@@ -88,7 +88,7 @@ def train(
     method: Method,
     dataset: Dataset,
     *,
-    folder: Path,
+    folder: WorkFolder,
     device: torch.device,
     prerequisites: Mapping[str, nn.Module] | None = None,
     prerequisite_cost: float = 0.0,
@@ -100,7 +100,7 @@ def train(
         run: what to train.
         method: the configured method; it is used up.
         dataset: its train and validation splits are used.
-        folder: holds `state.pt` on the way, `selected.safetensors`, `last.safetensors` and `training.json` at the end.
+        folder: holds the state on the way, both checkpoints and the summary at the end.
         device: where to train.
         prerequisites: trained networks by role; a hot start gives the first weights.
         prerequisite_cost: training cost of the hot start, for the summary.
@@ -129,7 +129,7 @@ class _Training:
         method: Method,
         dataset: Dataset,
         *,
-        folder: Path,
+        folder: WorkFolder,
         device: torch.device,
         prerequisites: Mapping[str, nn.Module],
     ) -> None:
@@ -167,7 +167,7 @@ class _Training:
         with ExitStack() as counters:
             self._count(counters)
             self.method.start()  # on a resume the stored counts, which include it, take the place of these
-        state.resume(self.folder / "state.pt")
+        state.resume(self.folder.state)
         progress("training", state.step, steps)
         if state.epoch == 0 and self._steers:
             state.statistics = self._judge(self.model, counted=True)
@@ -178,7 +178,7 @@ class _Training:
             state.seconds += time.monotonic() - began
             state.peak_memory = max(state.peak_memory, peak_memory(state.device))
             state.epoch += 1
-            state.save(self.folder / "state.pt")
+            state.save(self.folder.state)
 
     def _train_epoch(self, stepped: Callable[[], None]) -> float | None:
         """Train on every image once; the mean loss of the steps that had one."""
@@ -284,8 +284,8 @@ class _Training:
         if state.selection.single_class:
             raise TrainingFailedError("the model predicts a single class", epoch=state.selection.epoch)
         last = state.average.weights or self.model.state_dict()
-        save_weights(self.folder / "selected.safetensors", state.selected)
-        save_weights(self.folder / "last.safetensors", last)
+        save_weights(self.folder.checkpoint("selected"), state.selected)
+        save_weights(self.folder.checkpoint("last"), last)
         image = unit(self.train_split.images[:1])
         multiply_adds = {name: _multiply_adds(net, image) for name, net in {"model": self.model, **self.others}.items()}
         relative = {name: count / multiply_adds["model"] for name, count in multiply_adds.items()}
@@ -298,11 +298,11 @@ class _Training:
             prerequisite_cost=prerequisite_cost,
             seconds=state.seconds,
             peak_memory=state.peak_memory,
-            checkpoints={rule: file_sha256(self.folder / f"{rule}.safetensors") for rule in ("selected", "last")},
+            checkpoints={rule: file_sha256(self.folder.checkpoint(rule)) for rule in CHECKPOINTS},
         )
-        with atomic(self.folder / "training.json") as temporary:
+        with atomic(self.folder.summary) as temporary:
             temporary.write_text(json.dumps(asdict(trained), allow_nan=False), encoding="utf-8")
-        (self.folder / "state.pt").unlink(missing_ok=True)
+        self.folder.state.unlink(missing_ok=True)
         return trained
 
 
