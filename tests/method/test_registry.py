@@ -54,7 +54,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         info = folder / f"{package.replace('-', '_')}-1.2.dist-info"
         info.mkdir(parents=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
-        (info / "entry_points.txt").write_text(f"[fairbench.method.registry]\n{entry}\n")
+        (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{entry}\n")
         if source is not None:
             (folder / f"{entry.partition('=')[2].partition(':')[0].strip()}.py").write_text(source)
         monkeypatch.syspath_prepend(str(folder))
