@@ -32,6 +32,26 @@ OPTIONS = {
     "check-method": "--help",
 }
 
+ARGUMENTS = {
+    "verify": "FILE.parquet",
+    "compare": "A B",
+    "list": "KIND",
+    "new-method": "NAME",
+    "check-method": "NAME|FILE",
+}
+
+DEFAULTS = {
+    "run-all": "--suite=digits --results=results --work-dir=runs --data-dir=data --device=auto --rerun=never",
+    "status": "--suite=digits --results=results --work-dir=runs",
+    "evaluate": "--norm=Linf --engine=fairbench --search=fp32 --batch-size=500 --seed=0 --results=results "
+    "--work-dir=runs --data-dir=data --device=auto",
+    "verify": "--limit=100 --batch-size=500 --data-dir=data --device=auto",
+    "report": "--results=results --site=site",
+    "compare": "--results=results",
+    "export": "--format=csv --results=results",
+    "protocol": "--suite=digits",
+}
+
 
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Cli":
@@ -56,6 +76,24 @@ def test_the_options_are_frozen() -> None:
         for name, command in main.commands.items()
     }
     assert found == OPTIONS
+
+
+def test_arguments_and_defaults_are_frozen() -> None:
+    """In the order of `--help`; whoever leaves an option out goes on getting what they got."""
+    arguments, defaults = {}, {}
+    for name, command in main.commands.items():
+        context = click.Context(command)
+        params = command.get_params(context)
+        arguments[name] = " ".join(p.human_readable_name for p in params if isinstance(p, click.Argument))
+        values = {p.opts[0]: p.get_default(context) for p in params if isinstance(p, click.Option)}
+        said = {
+            option: value
+            for option, value in values.items()
+            if value is not False and isinstance(value, str | int | Path)
+        }
+        defaults[name] = " ".join(f"{option}={value}" for option, value in said.items() if value != "")
+    assert {name: said for name, said in arguments.items() if said} == ARGUMENTS
+    assert {name: said for name, said in defaults.items() if said} == DEFAULTS
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """`fairbench evaluate`: judge models that others trained, per class, under PGD-20 and AutoAttack."""
 
 import math
-from dataclasses import dataclass, replace
 from pathlib import Path
 from traceback import extract_tb
 
@@ -9,7 +8,9 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 
-from fairbench.commands.given_model import Weights, given_model
+from fairbench.commands.given_model import given_model
+from fairbench.commands.options.asked import Asked
+from fairbench.commands.options.folders import ModelFolders
 from fairbench.errors import INTERRUPTED, UserError, first_line
 from fairbench.execution.devices import devices
 from fairbench.execution.freed_memory import keep_freed_memory
@@ -17,7 +18,7 @@ from fairbench.external.outcomes import compute_outcomes, known_outcomes
 from fairbench.external.run import ExternalRun, check_name
 from fairbench.external.sample import Sample, load_sample, usual_suite
 from fairbench.identity import file_sha256
-from fairbench.protocol.suite import Evaluation, Norm, Threat
+from fairbench.protocol.suite import Evaluation, Threat
 from fairbench.protocol.suite_file import parse_number
 from fairbench.report.site.class_table import class_table
 from fairbench.report.terminal.console import console as make_console
@@ -29,56 +30,18 @@ LINF_EPSILON = 8 / 255
 ZOO = "robustbench:"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What the user wants to know of which models.
-
-    Attributes:
-        models: specifications, each `robustbench:NAME` or another form that needs a name.
-        name: of the row; "" for the name in the zoo.
-        weights: for a single model.
-        dataset: name or `.npz` file.
-        image_size: height and width to resize to; None as usual for the dataset.
-        norm: of the threat.
-        epsilon: its radius as text; "" as usual for the dataset.
-        evaluation: tier, engine, search and batch size; its step follows from epsilon.
-        limit: images, class-stratified; None for all.
-        seed: of the training.
-    """
-
-    models: tuple[str, ...]
-    name: str = ""
-    weights: Weights
-    dataset: str
-    image_size: int | None = None
-    norm: Norm = "Linf"
-    epsilon: str = ""
-    evaluation: Evaluation
-    limit: int | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Folders:
-    """Where things are.
-
-    Attributes:
-        results: outcomes.
-        work_dir: partial verdicts.
-        data_dir: downloads of datasets and zoo models.
-    """
-
-    results: Path
-    work_dir: Path
-    data_dir: Path
-
-
-def evaluate(asked: Asked, folders: Folders, *, device: str) -> int:
+def evaluate(asked: Asked, folders: ModelFolders, *, device: str) -> int:
     """Evaluate one model after the other. Returns the exit code: 0 only if every one of them has its outcomes."""
     keep_freed_memory()
     names = _names(asked)
     threat = _threat(asked)
-    asked = replace(asked, evaluation=replace(asked.evaluation, pgd_step=threat.step))
+    evaluation = Evaluation(
+        tier=asked.judged_tier,
+        pgd_step=threat.step,
+        batch_size=asked.batch_size,
+        engine=asked.engine,
+        search=asked.search,
+    )
     where_to = devices(device)[0]
     out = make_console()
     sample = load_sample(asked.dataset, data_dir=folders.data_dir, image_size=asked.image_size)
@@ -86,13 +49,13 @@ def evaluate(asked: Asked, folders: Folders, *, device: str) -> int:
         sample = sample.part(asked.limit)
     out.print(
         f"{len(sample.images)} test images of {sample.name}, {threat.norm} within {threat.epsilon:.6g} = "
-        f"{255 * threat.epsilon:.5g}/255, tier {asked.evaluation.tier}.",
+        f"{255 * threat.epsilon:.5g}/255, tier {evaluation.tier}.",
         markup=False,
     )
     failed = []
     for given, name in zip(asked.models, names, strict=True):
         try:
-            _one(given, sample, asked, folders, out, name=name, threat=threat, device=where_to)
+            _one(given, sample, asked, folders, out, name=name, threat=threat, evaluation=evaluation, device=where_to)
         except KeyboardInterrupt:
             out.print("Interrupted. Verdicts found so far are kept; the same command goes on from here.")
             return INTERRUPTED
@@ -117,11 +80,12 @@ def _one(
     given: str,
     sample: Sample,
     asked: Asked,
-    folders: Folders,
+    folders: ModelFolders,
     out: Console,
     *,
     name: str,
     threat: Threat,
+    evaluation: Evaluation,
     device: str,
 ) -> None:
     """Evaluate, store and show one model; what is stored already is shown and not computed again."""
@@ -136,7 +100,7 @@ def _one(
         remarks=external.remarks,
         sample=sample,
         threat=threat,
-        evaluation=asked.evaluation,
+        evaluation=evaluation,
     )
     path = run.result_file(folders.results)
     known = known_outcomes(run, folders.results)
@@ -153,7 +117,7 @@ def _one(
             )
     except torch.OutOfMemoryError as error:
         raise UserError(
-            f"{name} with {asked.evaluation.batch_size} images at a time does not fit into the memory of {device}. "
+            f"{name} with {evaluation.batch_size} images at a time does not fit into the memory of {device}. "
             "Give a smaller --batch-size; verdicts found so far are kept."
         ) from error
     out.print(class_table(outcomes))

@@ -9,31 +9,38 @@ from rich.markup import escape
 
 from fairbench.atomic import atomic
 from fairbench.boards.ranking import build_boards
-from fairbench.commands.selection import Planned, Selection, plan
+from fairbench.commands.options.computing import Computing
+from fairbench.commands.options.folders import RunFolders
+from fairbench.commands.options.selection import Selection
+from fairbench.commands.planning import Planned, plan
 from fairbench.errors import INTERRUPTED
 from fairbench.execution.devices import devices
 from fairbench.execution.plan import RunStatus, State
 from fairbench.execution.processes import LocalProcesses
-from fairbench.execution.runner import Rerun, Runner, Where, needed_tasks, run_statuses
+from fairbench.execution.runner import Runner, Where, needed_tasks, run_statuses
 from fairbench.execution.task import Ending, Task
 from fairbench.report.terminal.console import console as make_console
 from fairbench.report.terminal.display import Display
 from fairbench.report.terminal.table import terminal_table
 
 
-def run_all(  # one argument per option
-    selection: Selection, where: Where, *, jobs: int | None, device: str, rerun: Rerun, dry_run: bool, as_json: bool
-) -> int:
+def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> int:
     """Plan, compute, and show the board. Returns the exit code: 0 only if every run of the plan is done."""
-    console = make_console(stderr=as_json)
+    where = Where(
+        results=folders.results,
+        work_dir=folders.work_dir,
+        data_dir=computing.data_dir,
+        plugins=selection.plugins,
+    )
+    console = make_console(stderr=computing.as_json)
     planned = plan(selection)
     found = run_statuses(planned.runs, where)
-    tasks = needed_tasks(found, where, rerun=rerun)
-    where_to = devices(device) if tasks else ()
+    tasks = needed_tasks(found, where, rerun=computing.rerun)
+    where_to = devices(computing.device) if tasks else ()
     blocked = _blocked(found, tasks)
     problems = [*planned.problems, *blocked]
-    if dry_run:
-        _show_plan(found, tasks, problems, as_json=as_json, console=console)
+    if computing.dry_run:
+        _show_plan(found, tasks, problems, as_json=computing.as_json, console=console)
         return 1 if problems else 0
     for problem in problems:
         console.print(f"[yellow]Note:[/yellow] {escape(problem)}")
@@ -45,7 +52,7 @@ def run_all(  # one argument per option
         return 1 if problems else 0
     _check_folders(planned, where)
     _check_data(planned, where)
-    workers = min(jobs or _default_jobs(where_to), len(tasks))
+    workers = min(computing.jobs or _default_jobs(where_to), len(tasks))
     executor = LocalProcesses(jobs=workers, devices=where_to)
     failed = False
     with Display(console, total=len(tasks), reused=len(planned.runs) - len(tasks) - len(blocked)) as display:
@@ -54,7 +61,7 @@ def run_all(  # one argument per option
             endings = runner.run(tasks, reasons={one.run.key: one.reason for one in found if one.reason})
             failed = any(ended.ending is not Ending.DONE for ended in endings.values())
         except KeyboardInterrupt:
-            command = "the same command" if rerun == "never" else "the same command without --rerun"
+            command = "the same command" if computing.rerun == "never" else "the same command without --rerun"
             console.print(f"Interrupted. Everything finished so far is kept; {command} goes on from here.")
             return INTERRUPTED
     _show_board(planned, where, console)

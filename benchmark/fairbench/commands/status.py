@@ -6,7 +6,9 @@ import sys
 from rich.markup import escape
 from rich.table import Table
 
-from fairbench.commands.selection import Selection, plan
+from fairbench.commands.options.folders import RunFolders
+from fairbench.commands.options.selection import Selection
+from fairbench.commands.planning import plan
 from fairbench.execution.plan import State
 from fairbench.execution.runner import Where, run_statuses
 from fairbench.report.terminal.console import console
@@ -20,10 +22,10 @@ COLOURS = {
 }
 
 
-def status(selection: Selection, where: Where, *, as_json: bool) -> int:
+def status(selection: Selection, folders: RunFolders, *, as_json: bool) -> int:
     """Print the states. Returns the exit code: 0 only if every run is done."""
     planned = plan(selection)
-    found = run_statuses(planned.runs, where)
+    found = run_statuses(planned.runs, Where(results=folders.results, work_dir=folders.work_dir))
     if as_json:
         rows = [one.plain() for one in found]
         sys.stdout.write(

@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from fairbench.atomic import check_writable
-from fairbench.commands.given_model import Weights, given_model
+from fairbench.commands.given_model import given_model
+from fairbench.commands.options.repetition import Repetition
 from fairbench.data.digest import file_digest
 from fairbench.errors import INTERRUPTED, UserError
 from fairbench.execution.devices import devices
@@ -28,40 +29,28 @@ SHOWN = 20
 """Disagreements printed."""
 
 
-def verify(
-    file: Path,
-    weights: Weights,
-    *,
-    model: str,
-    dataset: str,
-    limit: int,
-    seed: int | None,
-    batch_size: int,
-    data_dir: Path,
-    device: str,
-    record: bool,
-) -> int:
+def verify(file: Path, repetition: Repetition, *, device: str) -> int:
     """Attack a class-stratified sample again. Returns the exit code: 0 only if every verdict is confirmed."""
     keep_freed_memory()
     out = console()
-    if record:
+    if repetition.record:
         check_writable(file.parent)
     digest = outcomes_sha256(file)
     outcomes = read_outcomes(file)
     judged_by(outcomes)
     where_to = devices(device)[0]
     # Drawn afresh: an author who knew the sample could be honest about that alone.
-    draw = secrets.randbelow(2**31) if seed is None else seed
-    whole = _images(outcomes, dataset=dataset, data_dir=data_dir)
-    sample = whole.part(limit, draw=f"verify {draw}")
-    external = _model(outcomes, sample, weights, model=model, data_dir=data_dir)
+    draw = secrets.randbelow(2**31) if repetition.seed is None else repetition.seed
+    whole = _images(outcomes, dataset=repetition.dataset, data_dir=repetition.data_dir)
+    sample = whole.part(repetition.limit, draw=f"verify {draw}")
+    external = _model(outcomes, sample, repetition)
     for remark in external.remarks:
         out.print(remark, markup=False)
     claimed = outcomes.provenance.checkpoints.get("selected", "")
     if claimed and external.file_sha256 and claimed != external.file_sha256:
         out.print(
-            f"Note: {weights.checkpoint} is not the file that was evaluated (SHA-256 {external.file_sha256[:16]}..., "
-            f"the submission says {claimed[:16]}...); the verdicts decide.",
+            f"Note: {repetition.weights.checkpoint} is not the file that was evaluated (SHA-256 "
+            f"{external.file_sha256[:16]}..., the submission says {claimed[:16]}...); the verdicts decide.",
             markup=False,
         )
     drawn = f"{len(sample.images)} of {len(whole.images)} images (--seed {draw})"
@@ -71,13 +60,17 @@ def verify(
     try:
         with StageDisplay(out) as display:
             verified = compare(
-                outcomes, external.model.to(where_to), sample, batch_size=batch_size, progress=display.advanced
+                outcomes,
+                external.model.to(where_to),
+                sample,
+                batch_size=repetition.batch_size,
+                progress=display.advanced,
             )
     except KeyboardInterrupt:
         out.print("Interrupted. Nothing is kept of a verification; the same command begins again.")
         return INTERRUPTED
     ending = _tell(verified, outcomes)
-    if not record:
+    if not repetition.record:
         out.print("Not recorded; with --record the board shows it.")
         return ending
     receipt = Receipt(
@@ -120,19 +113,19 @@ def _images(outcomes: Outcomes, *, dataset: str, data_dir: Path) -> Sample:
     return whole.at(torch.from_numpy(positions.astype("int64")))
 
 
-def _model(outcomes: Outcomes, sample: Sample, weights: Weights, *, model: str, data_dir: Path) -> External:
+def _model(outcomes: Outcomes, sample: Sample, repetition: Repetition) -> External:
     """The model: as the user says, or the submission's, if that cannot run a stranger's code."""
     description = outcomes.provenance.description
-    given = model or str(description.get("external", description["protocol"])["model"])
-    if not model and given not in model_names() and not given.startswith("robustbench:"):
+    given = repetition.model or str(description.get("external", description["protocol"])["model"])
+    if not repetition.model and given not in model_names() and not given.startswith("robustbench:"):
         raise UserError(
             f"The submission names the model {given!r}, which is code of its author; if you trust it, give it with "
             "--model."
         )
-    if weights.checkpoint is None and given in model_names():
+    if repetition.weights.checkpoint is None and given in model_names():
         raise UserError(f"The model {given} needs its weights: give the file with --checkpoint.")
     threat, _ = judged_by(outcomes)
-    return given_model(given, weights, sample=sample, norm=threat.norm, data_dir=data_dir)
+    return given_model(given, repetition.weights, sample=sample, norm=threat.norm, data_dir=repetition.data_dir)
 
 
 def _tell(verified: Verified, outcomes: Outcomes) -> int:

@@ -8,14 +8,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from fairbench.execution.plan import RunStatus, State, run_status
-from fairbench.execution.task import Advanced, Ended, Ending, Executor, Task
+from fairbench.execution.task import Advanced, Ended, Ending, Executor, Rerun, Task
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.run import Run
-
-Rerun = Literal["never", "failed", "always"]
 
 POLL_SECONDS = 0.5
 BUSY_SECONDS = 1.0
@@ -28,13 +25,13 @@ class Where:
     Attributes:
         results: outcomes.
         work_dir: checkpoints, partial attacks, logs.
-        data_dir: downloaded datasets.
+        data_dir: downloaded datasets; the states of runs do not depend on it.
         plugins: files whose methods must be known.
     """
 
     results: Path
     work_dir: Path
-    data_dir: Path
+    data_dir: Path = Path("data")
     plugins: tuple[Path, ...] = ()
 
 

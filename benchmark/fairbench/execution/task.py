@@ -4,9 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from fairbench.protocol.run import Run
+
+Rerun = Literal["never", "failed", "always"]
+"""Which outcomes are computed again."""
 
 
 class Ending(Enum):

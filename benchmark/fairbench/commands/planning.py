@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from fairbench.commands.options.selection import Selection
 from fairbench.data.digest import dataset_digest
 from fairbench.data.sources import dataset_names
 from fairbench.errors import UserError, unknown
@@ -12,33 +12,8 @@ from fairbench.method import registry
 from fairbench.method.contract import Method
 from fairbench.models import model_names
 from fairbench.protocol.run import Run
-from fairbench.protocol.suite import Engine, Parameter, Precision, Suite, Tier
+from fairbench.protocol.suite import Parameter, Suite
 from fairbench.protocol.suite_file import load_suite
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """What was asked for.
-
-    Attributes:
-        suite: name or file.
-        methods: registered names; empty for all.
-        seeds: empty for the suite's.
-        settings: `field=value` texts, for every named method.
-        plugins: files whose methods must be known.
-        tier: how far AutoAttack goes; None for the suite's.
-        engine: of AutoAttack; None for the suite's.
-        search: arithmetic in which our engine searches; None for the suite's.
-    """
-
-    suite: str
-    methods: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
-    settings: tuple[str, ...] = ()
-    plugins: tuple[Path, ...] = ()
-    tier: Tier | None = None
-    engine: Engine | None = None
-    search: Precision | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,46 @@
+"""How `run-all` computes what is missing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from fairbench.commands.options.option import FOLDER, option
+from fairbench.execution.task import Rerun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computing:
+    """With which data, on what, and whether at all.
+
+    Attributes:
+        data_dir: downloaded datasets.
+        jobs: runs at a time; None for one per GPU or core.
+        device: `auto`, `cpu`, `cuda` or `cuda:i`.
+        rerun: what is computed again although it has an outcome.
+        dry_run: show the plan instead.
+        as_json: the plan as JSON.
+    """
+
+    data_dir: Path = option("--data-dir", "Downloaded datasets.", default=Path("data"), kind=FOLDER)
+    jobs: int | None = option(
+        "--jobs",
+        "Runs at a time; default: one per GPU or core.",
+        default=None,
+        kind=click.IntRange(min=1),
+        metavar="N",
+    )
+    device: str = option("--device", "Where to compute.", default="auto", metavar="auto|cpu|cuda[:i]")
+    rerun: Rerun = option(
+        "--rerun",
+        "What to compute again although it has an outcome.",
+        default="never",
+        kind=click.Choice(get_args(Rerun)),
+    )
+    dry_run: bool = option("--dry-run", "Show what would be computed.", default=False)
+    as_json: bool = option("--json", "With --dry-run: the plan as JSON.", default=False)
+
+    def __post_init__(self) -> None:
+        if self.as_json and not self.dry_run:
+            raise click.UsageError("--json goes with --dry-run; the outcomes themselves are the parquet files.")

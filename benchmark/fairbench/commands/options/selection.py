@@ -1,0 +1,63 @@
+"""Which runs are meant."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from fairbench.commands.options.option import FILE, option
+from fairbench.protocol.suite import Engine, Precision, Tier
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What was asked for.
+
+    Attributes:
+        suite: name or file.
+        methods: registered names; empty for all.
+        seeds: empty for the suite's.
+        settings: `field=value` texts, for every named method.
+        plugins: files whose methods must be known.
+        tier: how far AutoAttack goes; None for the suite's.
+        engine: of AutoAttack; None for the suite's.
+        search: arithmetic in which our engine searches; None for the suite's.
+    """
+
+    suite: str = option("--suite", "Protocol to follow.", default="digits", metavar="NAME|FILE")
+    methods: tuple[str, ...] = option(
+        "--method", "Only this method (repeatable).", default=(), repeatable=True, metavar="NAME"
+    )
+    seeds: tuple[int, ...] = option(
+        "--seed",
+        "Only this seed (repeatable).",
+        default=(),
+        repeatable=True,
+        kind=click.IntRange(0, 2**31 - 1),
+        metavar="N",
+    )
+    settings: tuple[str, ...] = option(
+        "--set", "Change a hyper-parameter.", default=(), repeatable=True, metavar="FIELD=VALUE"
+    )
+    plugins: tuple[Path, ...] = option(
+        "--plugin", "A file with methods.", default=(), repeatable=True, kind=FILE, metavar="FILE"
+    )
+    tier: Tier | None = option(
+        "--tier",
+        "How far AutoAttack goes; default: as the suite says. A higher tier takes up a lower one.",
+        default=None,
+        kind=click.Choice(get_args(Tier)),
+    )
+    engine: Engine | None = option(
+        "--engine",
+        "AutoAttack by our engine or by pyautoattack; default: as the suite says. Rows never mix.",
+        default=None,
+        kind=click.Choice(get_args(Engine)),
+    )
+    search: Precision | None = option(
+        "--search",
+        "Arithmetic of our engine's search; default: as the suite says. Breaks are verified in fp32.",
+        default=None,
+        kind=click.Choice(get_args(Precision)),
+    )

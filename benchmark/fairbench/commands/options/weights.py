@@ -1,0 +1,30 @@
+"""Which weights a model has, as `evaluate` and `verify` share it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairbench.commands.options.option import FILE, option
+from fairbench.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What the user says about them.
+
+    Attributes:
+        checkpoint: the file; None for models that bring theirs.
+        key: entry of the checkpoint.
+        mean: per channel, with commas; "" if the model normalises.
+        std: alike.
+    """
+
+    checkpoint: Path | None = option(
+        "--checkpoint", "Weights: safetensors or .pt.", default=None, kind=FILE, metavar="FILE"
+    )
+    key: str = option("--key", "Entry of the checkpoint that holds the weights, if several do.", default="")
+    mean: str = option("--mean", "Normalisation of a network that has none inside.", default="", metavar="R,G,B")
+    std: str = option("--std", "Goes with --mean.", default="", metavar="R,G,B")
+
+    def __post_init__(self) -> None:
+        if bool(self.mean) != bool(self.std):
+            raise UserError("--mean and --std go together: a network is normalised by both.")
