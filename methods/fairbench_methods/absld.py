@@ -17,8 +17,8 @@ from fairbench import (
     hyperparameter,
     measured_logits,
 )
-from fairbench_methods.distillation import NEEDS_TEACHER, SMALL_STEPS, TEACHER, soft_label_attack, soft_label_loss
-from fairbench_methods.rate_scaling import SCALINGS, scaled_rate
+from fairbench_methods.parts.distillation import NEEDS_TEACHER, SMALL_STEPS, TEACHER, soft_label_attack, soft_label_loss
+from fairbench_methods.parts.rate_scaling import SCALINGS, scaled_rate
 
 REFERENCE_EPOCHS = 300
 """Length of the released training, for `rate_scaling`."""

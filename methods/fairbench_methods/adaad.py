@@ -19,7 +19,7 @@ from fairbench import (
     measured_logits,
     pgd,
 )
-from fairbench_methods.distillation import NEEDS_TEACHER, TEACHER
+from fairbench_methods.parts.distillation import NEEDS_TEACHER, TEACHER
 
 TEMPERATURE = 30.0
 """T of AdaIAD, for both networks."""

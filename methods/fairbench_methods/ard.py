@@ -1,16 +1,19 @@
 """ARD: on the attacked image, predict what the robust teacher predicts on the clean one."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from fairbench import Batch, Card, Method, Prerequisite, Recipe, cross_entropy, hyperparameter, measured_logits, pgd
-from fairbench_methods.distillation import NEEDS_TEACHER, SMALL_STEPS, TEACHER, tempered_loss
-
-CLEAN_FORWARD = "forward clean images also where a = 1; batch norm then sees them (code: true)"
-LR_BUG = (
-    "one drop of the learning rate to a tenth, at 0.50, in place of the suite's schedule: the code's second drop, at "
-    "0.75, sets the same rate again"
+from fairbench import Batch, Card, Method, Prerequisite, Recipe, cross_entropy, measured_logits, pgd
+from fairbench_methods.parts.distillation import NEEDS_TEACHER, SMALL_STEPS, TEACHER
+from fairbench_methods.parts.tempered_distillation import (
+    ATTACK_BN,
+    CLEAN_FORWARD,
+    LR_BUG,
+    SOFT_SHARE,
+    TEMPERATURE,
+    single_drop,
+    tempered_loss,
 )
 
 
@@ -47,15 +50,11 @@ class ARD(Method):
         notes=f"{NEEDS_TEACHER} {SMALL_STEPS}",
     )
 
-    temperature: float = hyperparameter(30.0, "T, temperature of both networks (code: 30)", at_least=0.01, at_most=1000)
-    soft_share: float = hyperparameter(
-        1.0, "a, weight of the teacher; the clean cross-entropy gets the rest (code: 1)", at_least=0, at_most=1
-    )
-    attack_bn: str = hyperparameter(
-        "eval", "mode of batch norm during the attack: eval (ours) or train (code)", choices=("eval", "train")
-    )
-    clean_forward: bool = hyperparameter(False, CLEAN_FORWARD, only_with=("soft_share", 1.0))
-    lr_bug: bool = hyperparameter(False, LR_BUG)
+    temperature: float = TEMPERATURE
+    soft_share: float = SOFT_SHARE
+    attack_bn: str = ATTACK_BN
+    clean_forward: bool = CLEAN_FORWARD
+    lr_bug: bool = LR_BUG
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """The suite's, or the schedule that the released code in fact follows."""
@@ -80,8 +79,3 @@ class ARD(Method):
         if self.soft_share < 1 or self.clean_forward:
             losses = losses + (1 - self.soft_share) * cross_entropy(self.model(batch.images), batch.labels)
         return losses.mean()
-
-
-def single_drop(recipe: Recipe) -> Recipe:
-    """The schedule that the released code of ARD and Fair-ARD follows in fact (`lr_bug`)."""
-    return replace(recipe, schedule="steps", drops=(0.5,), drop_factor=0.1)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from fairbench import Batch, Card, Method, Validation, begins_at, hyperparameter
-from fairbench_methods.base_loss import BaseLoss
-from fairbench_methods.weight_perturbation import Network, adversarial_moves, moved
+from fairbench_methods.parts.base_loss import BaseLoss
+from fairbench_methods.parts.weight_perturbation import Network, adversarial_moves, moved
 
 CARD = Card(
     title="AT-AWP",

@@ -3,13 +3,32 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
-from fairbench import Batch, Card, Method, Recipe, Validation, cross_entropy, hyperparameter, pgd
-from fairbench_methods.class_calibration import ClassCalibration
-from fairbench_methods.fawa import AVERAGINGS, Gate, fawa_recipe
-from fairbench_methods.rate_scaling import SCALINGS
-from fairbench_methods.trades_parts import boundary_attack, trades_losses
+from fairbench import (
+    Batch,
+    Card,
+    ClassMeans,
+    Method,
+    Recipe,
+    Setup,
+    Validation,
+    begins_at,
+    cross_entropy,
+    hyperparameter,
+    pgd,
+)
+from fairbench_methods.parts.fawa import (
+    AVERAGING,
+    AVERAGING_START,
+    DECAY,
+    GATE,
+    RATE_SCALING,
+    Gate,
+    fawa_recipe,
+)
+from fairbench_methods.parts.trades_halves import boundary_attack, trades_losses
 
 CARD = Card(
     title="CFA (AT)",
@@ -32,17 +51,7 @@ CARD = Card(
 )
 
 LAMBDA1 = "lambda_1, factor of the radius at t_c = 0 (paper: 0.5 on AT, 0.3 on TRADES; code: 0.5)"
-LAMBDA2 = "lambda_2, factor of beta at t_c = 0 (paper and code: 0.5)"
 ALIKE = "share of the training that treats all classes alike; at least one epoch (code: 0.05; paper: 0.005)"
-AVERAGING = "average through the gate, or as the suite does it"
-GATE = (
-    "delta, worst-class accuracy from which an epoch enters the average; 0 admits all (paper: 0.20; code: 0.24; ours "
-    "for other data: 0.8 times the base method's worst class)"
-)
-DECAY = "d, what the average keeps per epoch (paper: 0.85; code: 0.88)"
-AVERAGING_START = "fraction of the training at which averaging begins (paper: 0.25)"
-RATE_SCALING = "whether d follows the number of epochs (ours)"
-WITH_FAWA = ("averaging", "fawa")
 
 
 @dataclass(kw_only=True)
@@ -71,11 +80,11 @@ class CFAAT(Method):
     )
     lambda1: float = hyperparameter(0.5, LAMBDA1, at_least=0, at_most=2, only_with=("calibration", "ccm"))
     calibration_frac: float = hyperparameter(0.05, ALIKE, at_least=0, at_most=1, only_with=("calibration", "ccm"))
-    averaging: str = hyperparameter("fawa", AVERAGING, choices=AVERAGINGS)
-    gate: float = hyperparameter(0.20, GATE, at_least=0, at_most=1, only_with=WITH_FAWA)
-    decay: float = hyperparameter(0.85, DECAY, at_least=0, at_most=0.999, only_with=WITH_FAWA)
-    averaging_start: float = hyperparameter(0.25, AVERAGING_START, at_least=0, at_most=0.99, only_with=WITH_FAWA)
-    rate_scaling: str = hyperparameter("none", RATE_SCALING, choices=SCALINGS, only_with=WITH_FAWA)
+    averaging: str = AVERAGING
+    gate: float = GATE
+    decay: float = DECAY
+    averaging_start: float = AVERAGING_START
+    rate_scaling: str = RATE_SCALING
     attack_bn: str = hyperparameter(
         "eval", "mode of batch norm during the attack: eval (ours) or train (code)", choices=("eval", "train")
     )
@@ -174,16 +183,22 @@ class CFATRADES(Method):
     )
     beta: float = hyperparameter(6.0, "beta, weight of the divergence (paper: 6)", at_least=0, at_most=100)
     lambda1: float = hyperparameter(0.3, LAMBDA1, at_least=0, at_most=2, only_with=("calibration", "both", "ccm"))
-    lambda2: float = hyperparameter(0.5, LAMBDA2, at_least=0, at_most=2, only_with=("calibration", "both", "ccr"))
+    lambda2: float = hyperparameter(
+        0.5,
+        "lambda_2, factor of beta at t_c = 0 (paper and code: 0.5)",
+        at_least=0,
+        at_most=2,
+        only_with=("calibration", "both", "ccr"),
+    )
     rescale: bool = hyperparameter(False, "multiply the loss by 1 + beta, which is the scale of our TRADES (ours)")
     calibration_frac: float = hyperparameter(
         0.05, ALIKE, at_least=0, at_most=1, only_with=("calibration", "both", "ccm", "ccr")
     )
-    averaging: str = hyperparameter("fawa", AVERAGING, choices=AVERAGINGS)
-    gate: float = hyperparameter(0.20, GATE, at_least=0, at_most=1, only_with=WITH_FAWA)
-    decay: float = hyperparameter(0.85, DECAY, at_least=0, at_most=0.999, only_with=WITH_FAWA)
-    averaging_start: float = hyperparameter(0.25, AVERAGING_START, at_least=0, at_most=0.99, only_with=WITH_FAWA)
-    rate_scaling: str = hyperparameter("none", RATE_SCALING, choices=SCALINGS, only_with=WITH_FAWA)
+    averaging: str = AVERAGING
+    gate: float = GATE
+    decay: float = DECAY
+    averaging_start: float = AVERAGING_START
+    rate_scaling: str = RATE_SCALING
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """The suite's recipe, averaged."""
@@ -251,3 +266,45 @@ class CFATRADES(Method):
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take up t_c."""
         self.classwise.accuracy.copy_(state["accuracy"])
+
+
+class ClassCalibration:
+    """t_c, what share of every class the network withstood while it was trained on it, one epoch ago.
+
+    The predictions are those of the training forward on attacked images: augmented, in train mode, with weights that
+    move meanwhile. That costs nothing, but it grows with robust overfitting, and so do the radii late in a long
+    training. The released code divides by N / C, here it is the class's own count. It starts at 0, and a class without
+    images in an epoch keeps what it had.
+
+    Attributes:
+        accuracy: t_c, (classes,) float64.
+
+    Args:
+        setup: the method's.
+        calibration_frac: share of the training that treats all classes alike; at least the first epoch, which nothing
+            was measured before, and never all of several.
+    """
+
+    def __init__(self, setup: Setup, *, calibration_frac: float) -> None:
+        self.accuracy = torch.zeros(setup.classes, dtype=torch.float64, device=setup.device)
+        self._correct = ClassMeans(setup.classes, device=setup.device)
+        self._first_epoch = max(1, begins_at(calibration_frac, setup.recipe.epochs))
+        self._calibrated = False
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Note whether classes differ yet."""
+        self._calibrated = epoch >= self._first_epoch
+
+    def add(self, labels: Tensor, logits: Tensor) -> None:
+        """Count the predictions, (batch, classes), on attacked training images; they matter from the next epoch on."""
+        self._correct.add(labels, (logits.argmax(dim=1) == labels).double())
+
+    def end_epoch(self) -> None:
+        """Let what was counted become t_c."""
+        measured = self._correct.mean()
+        self.accuracy = torch.where(measured.isnan(), self.accuracy, measured)
+        self._correct.reset()
+
+    def factors(self, offset: float, *, active: bool) -> Tensor:
+        """The lambda given plus t_c, (classes,) float64; 1 while classes are alike, or if not active."""
+        return self.accuracy + offset if active and self._calibrated else torch.ones_like(self.accuracy)

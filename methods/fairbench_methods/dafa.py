@@ -4,23 +4,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from fairbench import (
+    Ball,
     Batch,
     Card,
     Method,
     Setup,
+    Threat,
     Validation,
     begins_at,
     cross_entropy,
+    frozen,
     hyperparameter,
     kl_divergence,
     pgd,
 )
-from fairbench_methods.doubled_step import doubled_step_attack
-from fairbench_methods.trades_parts import boundary_attack
+from fairbench_methods.parts.trades_halves import boundary_attack
 
 FLOOR = 0.1
 """Smallest weight (ours): an easy class that all others are taken for could end at 0 or below, and with it its ball."""
@@ -44,10 +46,21 @@ CARD = Card(
     notes="Trains easy classes with a smaller radius than they are evaluated with, hard ones with a larger one.",
 )
 
-_WARM_UP = 0.636
-_STRENGTH = "lambda, how much weight similar classes exchange (code: 1 on CIFAR-10, 1.5 on CIFAR-100 and STL-10)"
-_WARM_UP_SHARE = "share of the training that has equal weights; at least one epoch (code: 70 of 110 epochs)"
-_OLD_RULE = "what the code of January to September 2024 took from the stronger class; weights then do not average 1"
+STRENGTH = hyperparameter(
+    1.0,
+    "lambda, how much weight similar classes exchange (code: 1 on CIFAR-10, 1.5 on CIFAR-100 and STL-10)",
+    at_least=0,
+    at_most=10,
+)
+WARM_UP_FRAC = hyperparameter(
+    0.636,
+    "share of the training that has equal weights; at least one epoch (code: 70 of 110 epochs)",
+    at_least=0,
+    at_most=1,
+)
+OLD_RULE = hyperparameter(
+    False, "what the code of January to September 2024 took from the stronger class; weights then do not average 1"
+)
 
 
 @dataclass(kw_only=True)
@@ -71,10 +84,10 @@ class DAFA(Method):
     card = CARD
     largest_radius = 2.0  # W_c <= 1 + lambda
 
-    strength: float = hyperparameter(1.0, _STRENGTH, at_least=0, at_most=10)
-    warm_up_frac: float = hyperparameter(_WARM_UP, _WARM_UP_SHARE, at_least=0, at_most=1)
+    strength: float = STRENGTH
+    warm_up_frac: float = WARM_UP_FRAC
     beta: float = hyperparameter(6.0, "beta, weight of the divergence (code: 6)", at_least=0, at_most=100)
-    old_rule: bool = hyperparameter(False, _OLD_RULE)
+    old_rule: bool = OLD_RULE
 
     def start(self) -> None:
         """All weights are 1: TRADES."""
@@ -140,9 +153,9 @@ class DAFAAT(Method):
     )
     largest_radius = 2.0  # W_c <= 1 + lambda
 
-    strength: float = hyperparameter(1.0, _STRENGTH, at_least=0, at_most=10)
-    warm_up_frac: float = hyperparameter(_WARM_UP, _WARM_UP_SHARE, at_least=0, at_most=1)
-    old_rule: bool = hyperparameter(False, _OLD_RULE)
+    strength: float = STRENGTH
+    warm_up_frac: float = WARM_UP_FRAC
+    old_rule: bool = OLD_RULE
     as_released: bool = hyperparameter(
         False, "after the warm-up, the attack of the released code, which steps twice and clips to eps; for ablation"
     )
@@ -255,3 +268,34 @@ def exchanged_weights(similarity: Tensor, *, strength: float, old_rule: bool = F
     gains = torch.where(weaker, offers, 0.0)
     losses = torch.where(weaker.T, offers, 0.0) if old_rule else gains.T
     return 1 + (gains - losses).sum(dim=1)
+
+
+def doubled_step_attack(
+    model: nn.Module, images: Tensor, labels: Tensor, *, threat: Threat, generator: torch.Generator, weights: Tensor
+) -> Tensor:
+    """Attacked images, of the images' shape, as DAFA's released code finds them on adversarial training (for ablation).
+
+    Every iteration steps twice along one gradient: with the class's own step into its own ball, as the paper has it,
+    and once more with the plain step into the plain ball. No radius then exceeds epsilon, and the step is about
+    doubled. The start is Gaussian, and steps are of L-inf whatever the norm, as released.
+
+    Args:
+        model: in any mode; attacked in eval mode.
+        images: (batch, channels, height, width) in [0, 1].
+        labels: (batch,).
+        threat: norm, radius, step and number of steps.
+        generator: of the start's noise.
+        weights: factors of radius and step in the first of the two, (batch,).
+    """
+    own, plain = Ball(threat.norm, images, threat.epsilon * weights), Ball(threat.norm, images, threat.epsilon)
+    own_step = (threat.step * weights).to(images.dtype).view(-1, 1, 1, 1)
+    points = images + 0.001 * torch.empty_like(images).normal_(generator=generator)
+    precision = torch.autocast(images.device.type, torch.bfloat16, enabled=threat.attack_precision == "bf16")
+    with frozen(model), torch.enable_grad(), precision:
+        for _ in range(threat.steps):
+            points = points.detach().requires_grad_(True)
+            (gradient,) = torch.autograd.grad(cross_entropy(model(points), labels).sum(), points)
+            ascent = gradient.sign()
+            points = own.project(points.detach() + own_step * ascent)
+            points = plain.project(points + threat.step * ascent)
+    return points

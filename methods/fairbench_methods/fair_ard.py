@@ -18,13 +18,14 @@ from fairbench import (
     measured_logits,
     pgd,
 )
-from fairbench_methods.ard import CLEAN_FORWARD, LR_BUG, single_drop
-from fairbench_methods.distillation import (
-    NEEDS_TEACHER,
-    SMALL_STEPS,
-    TEACHER,
-    soft_label_attack,
-    soft_label_loss,
+from fairbench_methods.parts.distillation import NEEDS_TEACHER, SMALL_STEPS, TEACHER, soft_label_attack, soft_label_loss
+from fairbench_methods.parts.tempered_distillation import (
+    ATTACK_BN,
+    CLEAN_FORWARD,
+    LR_BUG,
+    SOFT_SHARE,
+    TEMPERATURE,
+    single_drop,
     tempered_loss,
 )
 
@@ -48,10 +49,14 @@ CARD = Card(
     "which raises the learning rate in effect.",
 )
 
-POWER = "b, how much a class that gives in early counts; 0 is the base method (code: 2)"
-LOW = "smallest weight of a class (code: 5/6)"
-HIGH = "largest weight of a class (code: 5/2)"
-RENORM = "give the clipped weights mean 1 again, which may lead out of the bounds (ours)"
+POWER = hyperparameter(
+    2.0, "b, how much a class that gives in early counts; 0 is the base method (code: 2)", at_least=0, at_most=50
+)
+LOW = hyperparameter(5 / 6, "smallest weight of a class (code: 5/6)", at_least=0, at_most=1)
+HIGH = hyperparameter(5 / 2, "largest weight of a class (code: 5/2)", at_least=1, at_most=100)
+RENORM_AFTER_CLIP = hyperparameter(
+    False, "give the clipped weights mean 1 again, which may lead out of the bounds (ours)"
+)
 
 
 @dataclass(kw_only=True)
@@ -69,19 +74,15 @@ class FairARD(Method):
 
     card = CARD
 
-    power: float = hyperparameter(2.0, POWER, at_least=0, at_most=50)
-    low: float = hyperparameter(5 / 6, LOW, at_least=0, at_most=1)
-    high: float = hyperparameter(5 / 2, HIGH, at_least=1, at_most=100)
-    renorm_after_clip: bool = hyperparameter(False, RENORM)
-    temperature: float = hyperparameter(30.0, "T, temperature of both networks (code: 30)", at_least=0.01, at_most=1000)
-    soft_share: float = hyperparameter(
-        1.0, "a, weight of the teacher; the clean cross-entropy gets the rest (code: 1)", at_least=0, at_most=1
-    )
-    attack_bn: str = hyperparameter(
-        "eval", "mode of batch norm during the attack: eval (ours) or train (code)", choices=("eval", "train")
-    )
-    clean_forward: bool = hyperparameter(False, CLEAN_FORWARD, only_with=("soft_share", 1.0))
-    lr_bug: bool = hyperparameter(False, LR_BUG)
+    power: float = POWER
+    low: float = LOW
+    high: float = HIGH
+    renorm_after_clip: bool = RENORM_AFTER_CLIP
+    temperature: float = TEMPERATURE
+    soft_share: float = SOFT_SHARE
+    attack_bn: str = ATTACK_BN
+    clean_forward: bool = CLEAN_FORWARD
+    lr_bug: bool = LR_BUG
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """The suite's, or the schedule that the released code in fact follows."""
@@ -144,10 +145,10 @@ class FairRSLAD(Method):
         "more the class counts in the next.",
     )
 
-    power: float = hyperparameter(2.0, POWER, at_least=0, at_most=50)
-    low: float = hyperparameter(5 / 6, LOW, at_least=0, at_most=1)
-    high: float = hyperparameter(5 / 2, HIGH, at_least=1, at_most=100)
-    renorm_after_clip: bool = hyperparameter(False, RENORM)
+    power: float = POWER
+    low: float = LOW
+    high: float = HIGH
+    renorm_after_clip: bool = RENORM_AFTER_CLIP
 
     def prerequisites(self) -> tuple[Prerequisite, ...]:
         """The suite's teacher."""

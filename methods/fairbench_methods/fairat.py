@@ -19,9 +19,9 @@ from fairbench import (
     measured_logits,
     pgd,
 )
-from fairbench_methods.base_loss import BaseLoss
-from fairbench_methods.distillation import TEACHER
-from fairbench_methods.hardness import NEVER, HardnessHistory, HardnessRecord, HardRule, class_matched, entropy
+from fairbench_methods.parts.base_loss import BaseLoss
+from fairbench_methods.parts.distillation import TEACHER
+from fairbench_methods.parts.hardness import NEVER, HardnessHistory, HardnessRecord, HardRule, class_matched, entropy
 
 RECORD_DECAY = 0.9
 """Of the running mean over an image's visits, for `hardness = "adversarial"`."""

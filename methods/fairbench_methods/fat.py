@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fairbench import Batch, Card, ClassMeans, Method, Validation, begins_at, hyperparameter
-from fairbench_methods.base_loss import BASES, BaseLoss
+from fairbench_methods.parts.base_loss import BASES, BaseLoss
 
 PUBLISHED = -1
 """The value of `tau` that stands for the schedule of the base."""

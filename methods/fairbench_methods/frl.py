@@ -19,9 +19,8 @@ from fairbench import (
     hyperparameter,
     kl_divergence,
 )
-from fairbench_methods.multipliers import class_weights, excess, projected
-from fairbench_methods.rate_scaling import SCALINGS, scaled_rate
-from fairbench_methods.trades_parts import boundary_attack, trades_losses
+from fairbench_methods.parts.rate_scaling import SCALINGS, scaled_rate
+from fairbench_methods.parts.trades_halves import boundary_attack, trades_losses
 
 FINE_TUNING = 0.36
 """Length of the fine-tuning stage as a share of the base training: the released 40 epochs of 110."""
@@ -216,3 +215,26 @@ class FRL(Method):
     def _scaled(self, rate: float) -> float:
         stage = self.setup.recipe.epochs - self._first_epoch
         return scaled_rate(rate, scaling=self.rate_scaling, reference_epochs=REFERENCE_EPOCHS, epochs=stage)
+
+
+def excess(errors: Tensor, allowed: float) -> Tensor:
+    """How far each class error is above the class mean plus what is allowed, signed, (classes,).
+
+    A class without validation images (error NaN) takes part in no mean and gets 0.
+    """
+    return (errors - errors.nanmean() - allowed).nan_to_num(0.0)
+
+
+def projected(multipliers: Tensor, limit: float) -> Tensor:
+    """Multipliers clamped at 0 from below, then scaled down to the sum `limit` if they exceed it."""
+    multipliers = multipliers.clamp_min(0)
+    total = multipliers.sum()
+    return multipliers * (limit / total) if total > limit else multipliers
+
+
+def class_weights(multipliers: Tensor) -> Tensor:
+    """1/C + lambda_c - mean(lambda), (classes,); they sum to 1 and are positive if the multipliers sum to less.
+
+    The gradient of `mean risk + sum_c lambda_c (risk_c - mean risk)` weighs the classes so.
+    """
+    return 1 / len(multipliers) + multipliers - multipliers.mean()

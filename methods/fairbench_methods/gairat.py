@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from fairbench import Batch, Card, ClassMeans, Method, Validation, begins_at, cross_entropy, hyperparameter, pgd
-
-WEIGHT_FUNCTIONS = ("tanh", "sigmoid", "discrete")
+from fairbench_methods.parts.geometry_weight import WEIGHT_FUNCTIONS, geometry_weight
 
 
 @dataclass(kw_only=True)
@@ -95,21 +94,3 @@ class GAIRAT(Method):
         logged = {"weight": self._logged.mean().nan_to_num(0.0).tolist()}
         self._logged.reset()
         return logged
-
-
-def geometry_weight(survived: Tensor, *, steps: int, shift: float = -1.0, function: str = "tanh") -> Tensor:
-    """The weight of every image, (batch,) fp32 in (0, 1], not normalised: larger if fewer iterates stayed correct.
-
-    Args:
-        survived: kappa, (batch,) from 0 to `steps`.
-        steps: K.
-        shift: lambda; a larger one makes the weights more alike. `discrete` has none.
-        function: one of `WEIGHT_FUNCTIONS`.
-    """
-    assert function in WEIGHT_FUNCTIONS
-    kappa = survived.float()
-    if function == "discrete":
-        return (steps + 1 - kappa) / (steps + 1)
-    argument = shift + 5 * (1 - 2 * kappa / steps)
-    # (1 + tanh a) / 2 is sigmoid(2 a), which does not cancel where the weights are small.
-    return torch.sigmoid(argument if function == "sigmoid" else 2 * argument)

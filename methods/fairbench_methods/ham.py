@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fairbench import Batch, Card, Method, Validation, begins_at, cross_entropy, hyperparameter, measured_logits, pgd
-from fairbench_methods.gairat import geometry_weight
+from fairbench_methods.parts.geometry_weight import geometry_weight
 
 
 @dataclass(kw_only=True)

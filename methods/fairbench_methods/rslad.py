@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fairbench import Batch, Card, Method, Prerequisite, measured_logits
-from fairbench_methods.distillation import NEEDS_TEACHER, SMALL_STEPS, TEACHER, soft_label_attack, soft_label_loss
+from fairbench_methods.parts.distillation import NEEDS_TEACHER, SMALL_STEPS, TEACHER, soft_label_attack, soft_label_loss
 
 
 @dataclass(kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fairbench import Batch, Card, Method, hyperparameter
-from fairbench_methods.trades_parts import boundary_attack, trades_losses
+from fairbench_methods.parts.trades_halves import boundary_attack, trades_losses
 
 
 @dataclass(kw_only=True)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from fairbench import Batch, Card, ClassMeans, Method, Validation, hyperparameter, measured_logits
-from fairbench_methods.rate_scaling import SCALINGS, scaled_rate
-from fairbench_methods.trades_parts import boundary_attack, trades_losses
+from fairbench_methods.parts.rate_scaling import SCALINGS, scaled_rate
+from fairbench_methods.parts.trades_halves import boundary_attack, trades_losses
 
 REFERENCE_EPOCHS = 100
 """Length of the released training, for `rate_scaling`."""

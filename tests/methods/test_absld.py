@@ -16,7 +16,7 @@ from fairbench.method.contract import Method
 from fairbench.method.losses import cross_entropy, kl_divergence
 from fairbench_methods import absld as absld_module
 from fairbench_methods.absld import ABSLD
-from fairbench_methods.distillation import soft_label_attack, soft_label_loss
+from fairbench_methods.parts.distillation import soft_label_attack, soft_label_loss
 
 Call = Callable[..., Any]
 RISKS = torch.tensor([1.0, 0.6, 1.6, 2.4, 1.8, 1.5, 1.2, 0.9, 0.7, 0.8], dtype=torch.float64)

@@ -13,7 +13,7 @@ from fairbench.method.losses import kl_divergence
 from fairbench.protocol.suite import Recipe
 from fairbench.training.passes import PassCounter
 from fairbench_methods.adaad import AdaAD, SideBySide, disagreement, disagreement_attack
-from fairbench_methods.distillation import soft_label_attack
+from fairbench_methods.parts.distillation import soft_label_attack
 
 Call = Callable[..., Any]
 

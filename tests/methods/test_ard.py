@@ -15,7 +15,7 @@ from fairbench.method.losses import cross_entropy
 from fairbench.method.schedule import learning_rate
 from fairbench.training.passes import PassCounter
 from fairbench_methods.ard import ARD
-from fairbench_methods.distillation import tempered_loss
+from fairbench_methods.parts.tempered_distillation import tempered_loss
 
 Call = Callable[..., Any]
 

@@ -15,9 +15,9 @@ from fairbench.method.contract import Method, Validation
 from fairbench.method.losses import cross_entropy, kl_divergence
 from fairbench.training.passes import PassCounter
 from fairbench_methods.awp import ATAWP, TRADESAWP
+from fairbench_methods.parts.trades_halves import boundary_attack
 from fairbench_methods.pgd_at import PGDAT
 from fairbench_methods.trades import TRADES
-from fairbench_methods.trades_parts import boundary_attack
 
 Call = Callable[..., Any]
 Make = Callable[..., Method]

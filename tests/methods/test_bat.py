@@ -13,8 +13,8 @@ from fairbench.attacks import Attacked, pgd
 from fairbench.training.passes import PassCounter
 from fairbench_methods import bat as bat_module
 from fairbench_methods.bat import BAT
+from fairbench_methods.parts.trades_halves import boundary_attack
 from fairbench_methods.trades import TRADES
-from fairbench_methods.trades_parts import boundary_attack
 
 Call = Callable[..., Any]
 PAPER: dict[str, Any] = {}

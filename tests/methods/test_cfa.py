@@ -25,14 +25,13 @@ from fairbench.training.averaging import WeightAverage
 from fairbench.training.loop import train as real_training
 from fairbench.training.passes import PGD_AT_UNITS, PassCounter
 from fairbench_methods import cfa as cfa_module
-from fairbench_methods import trades_parts
-from fairbench_methods.cfa import CFAAT, CFATRADES
-from fairbench_methods.class_calibration import ClassCalibration
-from fairbench_methods.fawa import worst_class_accuracy
+from fairbench_methods.cfa import CFAAT, CFATRADES, ClassCalibration
+from fairbench_methods.parts import trades_halves
+from fairbench_methods.parts.fawa import worst_class_accuracy
+from fairbench_methods.parts.rate_scaling import scaled_decay
+from fairbench_methods.parts.trades_halves import boundary_attack
 from fairbench_methods.pgd_at import PGDAT
-from fairbench_methods.rate_scaling import scaled_decay
 from fairbench_methods.trades import TRADES
-from fairbench_methods.trades_parts import boundary_attack
 
 Call = Callable[..., Any]
 LATE = 50
@@ -81,8 +80,8 @@ class TestCalibration:
         trades = calibrated(prepare(CFATRADES(beta=6.0, lambda2=0.5), epoch=LATE), *[0.3] * 10)
         torch.testing.assert_close(trades.betas(), torch.full((10,), 4.8, dtype=torch.float64))
         for natural, boundary, weight in ((1.0, 0.0, 0.172414), (0.0, 1.0, 0.827586)):
-            monkeypatch.setattr(trades_parts, "cross_entropy", lambda z, _y, v=natural: z.sum(dim=1) * 0 + v)
-            monkeypatch.setattr(trades_parts, "kl_divergence", lambda z, _r, v=boundary: z.sum(dim=1) * 0 + v)
+            monkeypatch.setattr(trades_halves, "cross_entropy", lambda z, _y, v=natural: z.sum(dim=1) * 0 + v)
+            monkeypatch.setattr(trades_halves, "kl_divergence", lambda z, _r, v=boundary: z.sum(dim=1) * 0 + v)
             assert trades.loss(make_batch()).item() == pytest.approx(weight, abs=1e-6)
 
     def test_it_is_the_share_of_each_class_over_its_own_count(self) -> None:

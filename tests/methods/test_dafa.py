@@ -18,8 +18,8 @@ from fairbench.protocol.suite import Recipe
 from fairbench.training.passes import PassCounter
 from fairbench_methods import dafa as dafa_module
 from fairbench_methods.dafa import DAFA, DAFAAT, FLOOR, exchanged_weights
+from fairbench_methods.parts.trades_halves import boundary_attack
 from fairbench_methods.trades import TRADES
-from fairbench_methods.trades_parts import boundary_attack
 
 Call = Callable[..., Any]
 WARM = 63

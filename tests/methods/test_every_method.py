@@ -1,14 +1,17 @@
 """What holds for every registered method, whoever wrote it."""
 
+import ast
 import math
 from collections.abc import Callable
 from dataclasses import Field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import fairbench_methods
 from fairbench.errors import UserError
 from fairbench.method import registry
 from fairbench.method.contract import Method
@@ -16,6 +19,8 @@ from fairbench.method.contract import Method
 Call = Callable[..., Any]
 LATE = 95
 """An epoch of 100 in which every method does what makes it different."""
+
+FILES = Path(fairbench_methods.__file__).parent
 
 each_method = pytest.mark.parametrize("name", registry.names())
 each_attacking_method = pytest.mark.parametrize("name", [name for name in registry.names() if name != "standard"])
@@ -258,6 +263,29 @@ def test_the_card_is_complete(name: str) -> None:
 def test_methods_do_not_subclass_one_another(name: str) -> None:
     """Shared parts are functions, so that a file shows a whole method."""
     assert registry.load(name).__bases__ == (Method,)
+
+
+@each_method
+def test_a_hyper_parameter_that_variants_share_has_one_name(name: str) -> None:
+    """A field that is said once and taken up under two names would lose the first of them."""
+    assert all(key == field.name for key, field in registry.load(name).__dataclass_fields__.items())
+
+
+@pytest.mark.parametrize("path", sorted(FILES.rglob("*.py")), ids=lambda path: str(path.relative_to(FILES)))
+def test_what_a_file_imports(path: Path) -> None:
+    """The API from `fairbench` alone, shared code from `parts`; no method knows another, and no part a method."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        for name in names:
+            if name.split(".")[0].startswith("fairbench"):
+                assert name == "fairbench" or name.startswith("fairbench_methods.parts."), name
+
+
+def test_the_listing_reads_as_the_list_of_methods() -> None:
+    """Every file but the package's own holds a registered one."""
+    modules = {registry.load(name).__module__ for name in registry.names()}
+    assert {f"fairbench_methods.{path.stem}" for path in FILES.glob("*.py")} - {"fairbench_methods.__init__"} == modules
 
 
 @each_method

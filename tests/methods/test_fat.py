@@ -13,9 +13,9 @@ from fairbench.errors import UserError
 from fairbench.method.contract import Method, Validation
 from fairbench.method.losses import cross_entropy
 from fairbench.training.passes import PassCounter
-from fairbench_methods.base_loss import BaseLoss
 from fairbench_methods.fat import FAT
 from fairbench_methods.mart import MART
+from fairbench_methods.parts.base_loss import BaseLoss
 from fairbench_methods.pgd_at import PGDAT
 from fairbench_methods.trades import TRADES
 

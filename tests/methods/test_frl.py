@@ -15,10 +15,9 @@ from fairbench import load_suite
 from fairbench.attacks import Ball
 from fairbench.method.contract import ClassStatistics, Validation
 from fairbench_methods import frl as frl_module
-from fairbench_methods.frl import FRL
-from fairbench_methods.multipliers import class_weights, excess, projected
+from fairbench_methods.frl import FRL, class_weights, excess, projected
+from fairbench_methods.parts.trades_halves import boundary_attack
 from fairbench_methods.trades import TRADES
-from fairbench_methods.trades_parts import boundary_attack
 
 Call = Callable[..., Any]
 

@@ -13,8 +13,8 @@ from fairbench.method.contract import Validation
 from fairbench.method.losses import cross_entropy
 from fairbench.training.passes import PassCounter
 from fairbench_methods import ham as ham_module
-from fairbench_methods.gairat import geometry_weight
 from fairbench_methods.ham import HAM, largest_jump, normalised
+from fairbench_methods.parts.geometry_weight import geometry_weight
 from fairbench_methods.pgd_at import PGDAT
 
 Call = Callable[..., Any]

@@ -16,9 +16,9 @@ from fairbench.method.class_means import ClassMeans
 from fairbench.method.contract import Batch, Method, Validation
 from fairbench.method.losses import cross_entropy, kl_divergence
 from fairbench.training.passes import PGD_AT_UNITS, PassCounter
-from fairbench_methods import trades_parts
+from fairbench_methods.parts import trades_halves
+from fairbench_methods.parts.trades_halves import boundary_attack
 from fairbench_methods.trades import TRADES
-from fairbench_methods.trades_parts import boundary_attack
 from fairbench_methods.wat import WAT, hedge_weights
 
 Call = Callable[..., Any]
@@ -168,7 +168,7 @@ class TestRound:
             assert Ball("Linf", images, 8 / 255).contains(found.images).all()
             return found
 
-        monkeypatch.setattr(trades_parts, "pgd", spy)
+        monkeypatch.setattr(trades_halves, "pgd", spy)
         method = prepare(WAT(), classes=3)
         batches = [make_batch(5, labels=[0, 0, 0, 0, 1]), make_batch(2, labels=[2, 1], seed=1)]
         costs = method.validation_costs(split(*batches))

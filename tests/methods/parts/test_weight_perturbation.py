@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fairbench.method.losses import cross_entropy
 from fairbench.training.passes import PassCounter
-from fairbench_methods.weight_perturbation import Network, adversarial_moves, moved
+from fairbench_methods.parts.weight_perturbation import Network, adversarial_moves, moved
 
 Call = Callable[..., Any]
 WEIGHTS = {"features.0.weight", "features.3.weight", "head.weight"}

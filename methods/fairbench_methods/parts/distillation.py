@@ -6,13 +6,8 @@ https://arxiv.org/abs/2108.07969), which ABSLD and Fair-RSLAD extend, does witho
     x' = argmax KL( P_T(x) || P_S(x') )
     loss = 1/10 [ 5/6 KL( P_T(x) || P_S(x') ) + 1/6 KL( P_T(x) || P_S(x) ) ],   summed over classes, mean over images
 
-ARD (Goldblum et al., AAAI 2020, https://arxiv.org/abs/1905.09747), which Fair-ARD extends, attacks the hard label and
-tempers both sides:
-
-    loss = 1/10 T^2 KL( P_T(x; T) || P_S(x'; T) )
-
 The factor 1/10 is the released codes' element-wise mean on CIFAR-10, which RSLAD's restores on CIFAR-100: it is a
-constant, not 1/C.
+constant, not 1/C. ARD's parts are in `tempered_distillation`.
 """
 
 import torch
@@ -81,17 +76,3 @@ def soft_label_loss(
     adversarial = kl_divergence(attacked_logits, attacked_target)
     natural = kl_divergence(clean_logits, clean_target)
     return SCALE * (ADVERSARIAL_SHARE * adversarial + (1 - ADVERSARIAL_SHARE) * natural)
-
-
-def tempered_loss(attacked_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
-    """ARD's distillation loss per image, (batch,).
-
-    Where T is large it approaches 1/10 1/(2C) |z_S(x') - z_T(x)|^2 of the logits, each centred at its mean.
-
-    Args:
-        attacked_logits: of the student on the attacked images, (batch, classes).
-        teacher_logits: of the teacher on the clean images.
-        temperature: T, of both sides.
-    """
-    divergence = kl_divergence(attacked_logits.float() / temperature, teacher_logits.float() / temperature)
-    return SCALE * temperature**2 * divergence

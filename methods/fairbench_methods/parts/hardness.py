@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 
 import torch
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from fairbench import ClassMeans
-from fairbench_methods.rank_correlation import rank_correlation
 
 NEVER = -1.0
 """What the record says of an image that was not visited yet; every hardness is at least 0."""
@@ -125,3 +125,16 @@ def class_matched(order: Tensor, labels: Tensor, *, wanted: Tensor) -> Tensor:
     first = (sizes.cumsum(0) - sizes)[labels[grouped]]
     rank = torch.arange(len(labels), device=labels.device) - first
     return grouped[rank < wanted[labels[grouped]]]
+
+
+def rank_correlation(first: Tensor, second: Tensor) -> float | None:
+    """Spearman's correlation of two vectors, in [-1, 1]; ties share their mean rank.
+
+    Pairs with a NaN (a class without images) are left out. None if one vector is constant in the rest: there is no
+    order to compare.
+    """
+    known = ~(first.isnan() | second.isnan())
+    pair = [values[known].cpu().numpy() for values in (first, second)]
+    if any(len(set(values)) < 2 for values in pair):
+        return None
+    return float(spearmanr(*pair).statistic)

@@ -1,4 +1,4 @@
-"""Spearman's correlation against pandas, ties and gaps included."""
+"""What an epoch shows of hard images: the rank correlation against pandas, ties and gaps included."""
 
 import math
 
@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairbench_methods.rank_correlation import rank_correlation
+from fairbench_methods.parts.hardness import rank_correlation
 
 pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(-3, 3)), min_size=2, max_size=12)
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from fairbench.attacks import pgd
 from fairbench.method.contract import Batch, Card, Method
 from fairbench.method.hyperparameter import hyperparameter
-from fairbench_methods import base_loss as base_loss_module
-from fairbench_methods.base_loss import BASES, BaseLoss
 from fairbench_methods.mart import MART
+from fairbench_methods.parts import base_loss as base_loss_module
+from fairbench_methods.parts.base_loss import BASES, BaseLoss
 from fairbench_methods.pgd_at import PGDAT
 from fairbench_methods.trades import TRADES
 

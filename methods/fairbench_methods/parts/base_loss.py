@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from fairbench import Attacked, Threat, cross_entropy, pgd
-from fairbench_methods.mart import boosted_cross_entropy, consistency
-from fairbench_methods.trades_parts import boundary_attack, trades_losses
+from fairbench_methods.parts.mart_terms import boosted_cross_entropy, consistency
+from fairbench_methods.parts.trades_halves import boundary_attack, trades_losses
 
 BASES = ("pgd-at", "trades", "mart")
 

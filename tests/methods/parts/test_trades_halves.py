@@ -9,7 +9,7 @@ from fairbench.attacks import measured_logits
 from fairbench.method.losses import cross_entropy, kl_divergence
 from fairbench.protocol.suite import Threat
 from fairbench.training.passes import PassCounter
-from fairbench_methods.trades_parts import boundary_attack, trades_losses
+from fairbench_methods.parts.trades_halves import boundary_attack, trades_losses
 
 Call = Callable[..., Any]
 
