@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.report.phrases import (
     axis_end,
     candidates,

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fairbench.atomic import atomic
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.commands.selection import Planned, Selection, plan
 from fairbench.errors import INTERRUPTED
 from fairbench.execution.devices import devices

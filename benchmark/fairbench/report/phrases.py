@@ -83,7 +83,7 @@ def protocol_sentence(board: Board) -> str:
     if not board.trains:
         attacked = f"Models that were trained elsewhere are attacked{tested} of {dataset} ({classes}) {threat}."
         return " ".join([attacked, *_search(board)])
-    seeds = sorted({run.provenance.seed for row in (*board.ranked, *board.unranked) for run in row.runs})
+    seeds = sorted({result.provenance.seed for row in (*board.ranked, *board.unranked) for result in row.results})
     trained = (
         f"Every method trains {protocol['model']} on {dataset} ({classes}) for "
         f"{plural(protocol['recipe']['epochs'], 'epoch')}"
@@ -97,8 +97,8 @@ def protocol_sentence(board: Board) -> str:
 def _fine_tuned(board: Board) -> bool:
     """Whether a method has another number of epochs than the recipe, as those that begin from a trained model have."""
     epochs = board.protocol["recipe"]["epochs"]
-    runs = (run for row in (*board.ranked, *board.unranked) for run in row.runs if run.finished)
-    return any(run.provenance.history and len(run.provenance.history) != epochs for run in runs)
+    results = (result for row in (*board.ranked, *board.unranked) for result in row.results if result.finished)
+    return any(result.provenance.history and len(result.provenance.history) != epochs for result in results)
 
 
 def _attacks(board: Board) -> list[str]:
@@ -150,9 +150,9 @@ def weakest_audit(row: Row) -> tuple[int, Audit] | None:
 def promotions(row: Row) -> list[str]:
     """Why runs were judged in a higher tier than their protocol asks for, seed by seed."""
     return [
-        f"seed {run.provenance.seed} was promoted to {run.tier}: {run.provenance.promotion}"
-        for run in row.runs
-        if run.provenance.promotion
+        f"seed {result.provenance.seed} was promoted to {result.tier}: {result.provenance.promotion}"
+        for result in row.results
+        if result.provenance.promotion
     ]
 
 
@@ -183,7 +183,7 @@ def few_images(board: Board) -> bool:
 
 def worst_classes(row: Row, attack: Attack) -> str:
     """Names of the worst class over seeds, the most frequent first: `cat ×2, deer`."""
-    return most_frequent(run.worst_class(attack) for run in row.finished)
+    return most_frequent(result.worst_class(attack) for result in row.finished)
 
 
 def most_frequent(names: Iterable[str]) -> str:
@@ -219,7 +219,7 @@ def best_sentence(board: Board) -> str:
 
 def raised(row: Row) -> list[str]:
     """What a reader must know before trusting the row: the warnings of its seeds, each once."""
-    return list(dict.fromkeys(warning for run in row.runs for warning in run.provenance.warnings))
+    return list(dict.fromkeys(warning for result in row.results for warning in result.provenance.warnings))
 
 
 def card_of(row: Row) -> dict[str, Any]:
@@ -227,13 +227,13 @@ def card_of(row: Row) -> dict[str, Any]:
     card = {field.name: "" for field in fields(Card)} | row.provenance.card
     # Results are not trusted: `javascript:` is an address too.
     followed = str(card["link"]).startswith(("https://", "http://"))
-    name = row.provenance.description["external"]["name"] if row.runs[0].external else row.label
+    name = row.provenance.description["external"]["name"] if row.results[0].external else row.label
     return card | {"title": card["title"] or name, "link": card["link"] if followed else ""}
 
 
 def row_name(row: Row) -> str:
     """The method's title, with the hyper-parameters that were changed: `TRADES (beta = 3.0)`."""
-    remarks = settings(row.provenance.changed) + (["trained elsewhere"] if row.runs[0].external else [])
+    remarks = settings(row.provenance.changed) + (["trained elsewhere"] if row.results[0].external else [])
     title = str(card_of(row)["title"])
     return f"{title} ({', '.join(remarks)})" if remarks else title
 

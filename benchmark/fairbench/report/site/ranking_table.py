@@ -131,7 +131,7 @@ def traits(row: Row) -> dict[str, str]:
         "words": " ".join(map(str, words)).lower(),
         "family": str(card["family"]),
         "teacher": "yes" if needs_teacher(row) else "no",
-        "trained": "elsewhere" if row.runs[0].external else "here",
+        "trained": "elsewhere" if row.results[0].external else "here",
         "verified": "yes" if row.verified else "no",
     }
 
