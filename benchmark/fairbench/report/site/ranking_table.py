@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from fairbench.boards.board import Board
 from fairbench.boards.row import Row
-from fairbench.report.phrases import attack_names, card_of, few_images
+from fairbench.report.phrases import attack_names, card_of
+from fairbench.report.site.sentences import few_images
 from fairbench.statistics.keys import SHARES, distinct_keys, share_size
 
 
