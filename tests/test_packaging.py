@@ -130,7 +130,7 @@ def test_ignore_patterns_are_anchored() -> None:
         "fairbench.data",
         "fairbench.data.digest",
         "fairbench.data.sources",
-        "fairbench.methods",
+        "fairbench.method.registry",
         "fairbench.outcomes.metrics",
         "fairbench.models",
         "fairbench.execution.plan",

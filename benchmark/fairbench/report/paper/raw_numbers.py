@@ -69,9 +69,9 @@ def _keys(board: Board, index: int) -> Iterator[tuple[str, Value]]:
 
 def _numbers(board: Board, row: Row) -> Iterator[tuple[str, Value]]:
     attack = board.attack
-    for judge in board.attacks:
-        yield f"{judge}_average", row.summary(judge, average).mean
-        yield f"{judge}_worst", row.summary(judge, worst).mean
+    for each in board.attacks:
+        yield f"{each}_average", row.summary(each, average).mean
+        yield f"{each}_worst", row.summary(each, worst).mean
     spreads = {"deviation": deviation, "normalised_deviation": normalised_deviation, "gini": gini, "range": spread}
     for name, metric in spreads.items():
         yield name, row.summary(attack, metric).mean
