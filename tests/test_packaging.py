@@ -134,14 +134,14 @@ def test_ignore_patterns_are_anchored() -> None:
         "fairbench.outcomes.metrics",
         "fairbench.models",
         "fairbench.execution.plan",
-        "fairbench.boards.ranking",
+        "fairbench.boards.building",
         "fairbench.report",
         "fairbench.outcomes.store",
     ],
 )
 def test_an_import_brings_in_nothing_heavy(module: str) -> None:
     heavy = ["torch", "torchvision", "sklearn", "fairbench_methods"]
-    heavy += [] if module == "fairbench.boards.ranking" else ["scipy"]  # whose statistics need its special functions
+    heavy += [] if module == "fairbench.boards.building" else ["scipy"]  # whose statistics need its special functions
     code = f"import json, sys, {module}; print(json.dumps([name for name in {heavy} if name in sys.modules]))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert run.returncode == 0, run.stderr

@@ -1,6 +1,7 @@
 """Boards from real parquet files: what is compared, what is ranked, what stays visible."""
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from rich.console import Console
 
 from fairbench import load_suite
 from fairbench.boards.board import Board
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
+from fairbench.boards.ranking import rank
+from fairbench.boards.reading import read_results
 from fairbench.boards.row import Summary
 from fairbench.outcomes.metrics import average, worst
 from fairbench.outcomes.store import Outcomes, read_outcomes, write_outcomes
@@ -54,7 +57,7 @@ def test_the_minimum_is_taken_per_seed_before_the_mean(results: Path, write_run:
     (row,) = only_board(results).ranked
     assert row.summary("autoattack", worst) == Summary(values=(0.3, 0.3, 0.3))
     assert row.summary("autoattack", average).mean == pytest.approx(0.5)
-    assert [run.worst_class("autoattack") for run in row.runs] == ["0", "1", "2"]
+    assert [result.worst_class("autoattack") for result in row.results] == ["0", "1", "2"]
 
 
 def test_mean_and_range_over_seeds(results: Path, write_run: WriteRun) -> None:
@@ -85,7 +88,7 @@ def test_a_failed_seed_takes_the_row_out(results: Path, write_run: WriteRun) -> 
     assert [row.label for row in board.ranked] == ["solid"]
     (row,) = board.unranked
     assert row.reason == "1 of 4 seeds failed"
-    assert row.runs[3].provenance.reason == "the loss became NaN"
+    assert row.results[3].provenance.reason == "the loss became NaN"
 
 
 @pytest.mark.parametrize("flag", ["randomised", "grad_at_inference"])
@@ -127,7 +130,7 @@ def test_other_parameters_under_one_label_are_other_rows(results: Path, write_ru
     write_run(seed=0, parameters={"beta": 6.0})
     write_run(seed=1, parameters={"beta": 6.0})
     write_run(seed=2, parameters={"beta": 3.0})
-    assert [len(row.runs) for row in only_board(results).unranked] in ([2, 1], [1, 2])
+    assert [len(row.results) for row in only_board(results).unranked] in ([2, 1], [1, 2])
 
 
 def test_teachers_are_listed_apart(results: Path, write_run: WriteRun) -> None:
@@ -167,7 +170,7 @@ def test_a_copied_run_is_refused(results: Path, write_run: WriteRun) -> None:
     write_row(write_run, "good")
     write_run("good", seed=0, folder="digits-copy")
     boards = build_boards(results)
-    assert len(boards.boards[0].ranked[0].runs) == 3
+    assert len(boards.boards[0].ranked[0].results) == 3
     (problem,) = boards.problems
     assert problem.file == "digits-copy/good/seed0.parquet"
     assert "holds the same run as digits/good/seed0.parquet" in problem.message
@@ -235,7 +238,7 @@ def test_expected_methods_without_a_file_are_missing(results: Path, write_run: W
 def test_the_order_of_files_does_not_matter(results: Path, write_run: WriteRun) -> None:
     for seed in (2, 0, 1):
         write_run("late", seed=seed)
-    assert [run.provenance.seed for run in only_board(results).ranked[0].runs] == [0, 1, 2]
+    assert [result.provenance.seed for result in only_board(results).ranked[0].results] == [0, 1, 2]
 
 
 def test_terminal_table_shows_ranked_means_and_single_seeds(results: Path, write_run: WriteRun) -> None:
@@ -268,3 +271,24 @@ def test_terminal_table_of_a_fast_board_shows_bounds_and_strangers(results: Path
     assert "APGD" in text
     assert "AutoAttack" not in text
     assert "external-[b]zoo: [i]mind this" in text
+
+
+def test_ranking_reads_no_file_and_does_not_depend_on_the_order(
+    results: Path, write_run: WriteRun, write_receipt_of: Callable[..., Path]
+) -> None:
+    """It is a function of the seed results alone."""
+    for label, correct in {"good": (4, 4, 4), "bad": (4, 4, 3)}.items():
+        write_row(write_run, label, autoattack=correct)
+    write_receipt_of(write_run("incomplete"))
+    write_run("trades", folder="digits", role="teacher", file="seed0.parquet")
+    expected = build_boards(results, draws=50)
+    read = read_results(results)
+    shutil.rmtree(results)
+    for found in (read.results, read.results[::-1]):
+        ranked = rank(found, draws=50)
+        assert ranked.problems == ()
+        for board, other in zip(ranked.boards, expected.boards, strict=True):
+            for kind in ("ranked", "unranked", "teachers"):
+                assert [row.label for row in getattr(board, kind)] == [row.label for row in getattr(other, kind)]
+            assert board.standings["worst"].ranks.tolist() == other.standings["worst"].ranks.tolist()
+            assert [row.results[0].verified for row in board.unranked] == [True]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fairbench.boards.board import Board
-from fairbench.boards.ranking import build_boards, verdicts
-from fairbench.boards.row import Row
+from fairbench.boards.building import build_boards
+from fairbench.boards.row import Row, verdicts_of
 from fairbench.outcomes.metrics import average, worst
 from fairbench.outcomes.store import read_outcomes, write_outcomes
 from fairbench.protocol.thresholds import BOOTSTRAP_SEED
@@ -37,7 +37,7 @@ def row(results: Path, write_run: WriteRun) -> Row:
 
 
 def test_the_envelope_is_that_of_the_statistics(row: Row) -> None:
-    assert row.envelope("autoattack") == envelope([run.accuracies["autoattack"] for run in row.runs])
+    assert row.envelope("autoattack") == envelope([result.accuracies["autoattack"] for result in row.results])
     assert row.envelope("autoattack").low < row.summary("autoattack", worst).mean < row.envelope("autoattack").high
 
 
@@ -53,12 +53,12 @@ def test_class_means_leave_absent_classes_out(row: Row) -> None:
 
 
 def test_confusion_has_the_correct_images_on_its_diagonal(row: Row) -> None:
-    for run in row.runs:
+    for result in row.results:
         for attack in ("clean", "pgd20", "autoattack"):
-            found = run.confusion(attack)
-            assert np.diag(found).tolist() == run.accuracies[attack].correct.tolist()
+            found = result.confusion(attack)
+            assert np.diag(found).tolist() == result.accuracies[attack].correct.tolist()
             assert found.sum(axis=1).tolist() == [20, 0, 30]
-    first = row.runs[0].confusion("autoattack")
+    first = row.results[0].confusion("autoattack")
     assert first.tolist() == [[8, 12, 0], [0, 0, 0], [27, 0, 3]]
     assert error_shares(first) == pytest.approx([27 / 39, 12 / 39, 0])
 
@@ -69,14 +69,14 @@ def test_an_image_that_is_wrong_without_an_attack_stays_wrong(results: Path, wri
     outcomes = read_outcomes(path)
     outcomes.rows.loc[2, "pgd20"] = 0
     write_outcomes(path, outcomes)
-    (run,) = board_of(results).unranked[0].runs
-    assert run.confusion("pgd20").tolist() == [[1, 2], [0, 3]]
-    assert run.correct("pgd20").tolist() == [True, False, False, True, True, True]
+    (result,) = board_of(results).unranked[0].results
+    assert result.confusion("pgd20").tolist() == [[1, 2], [0, 3]]
+    assert result.correct("pgd20").tolist() == [True, False, False, True, True, True]
 
 
 def test_steps_survived_are_means_per_class(row: Row) -> None:
     """The synthetic files say 20 steps for a robust image and 3 for another."""
-    steps = row.runs[0].steps_survived
+    steps = row.results[0].steps_survived
     assert steps == pytest.approx([(10 * 20 + 10 * 3) / 20, np.nan, (12 * 20 + 18 * 3) / 30], nan_ok=True)
 
 
@@ -122,7 +122,7 @@ def test_standings_are_those_of_the_verdicts_in_the_order_of_the_rows(results: P
     board = board_of(results)
     assert [row.label for row in board.ranked] == ["good", "alike", "bad"]
     assert board.standings.keys() == KEYS.keys()
-    expected = standings(verdicts(board.ranked, "autoattack"), seed=BOOTSTRAP_SEED, draws=board.draws)
+    expected = standings(verdicts_of(board.ranked, "autoattack"), seed=BOOTSTRAP_SEED, draws=board.draws)
     for key, found in board.standings.items():
         assert found.names == ("good", "alike", "bad")
         np.testing.assert_array_equal(found.ranks, expected[key].ranks)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.cli import main
 
 WriteRun = Callable[..., Path]
@@ -159,7 +159,7 @@ def test_a_bad_receipt_verifies_nothing(
     assert "Left out: digits/good/seed" in text
     assert message in text
     (row,) = build_boards(results).boards[0].ranked
-    assert [run.verified for run in row.runs] == [False, True, True]
+    assert [result.verified for result in row.results] == [False, True, True]
     assert not row.verified
     assert "2 of 3 seeds verified" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
 

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fairbench.boards.board import Board
+from fairbench.boards.building import build_boards
 from fairbench.boards.head_to_head import head_to_head, reference_class
-from fairbench.boards.ranking import build_boards
 from fairbench.boards.row import Row
 from fairbench.cli import main
 from fairbench.report.headings import anchor

@@ -16,7 +16,7 @@ from torch import nn
 
 from fairbench import load_suite
 from fairbench.attacks.autoattack import AutoAttack
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.models import build_model
 from fairbench.models.checkpoint import save_weights
 from fairbench.outcomes.metrics import class_accuracies

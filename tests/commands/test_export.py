@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.cli import main
 from fairbench.report.headings import anchor
 from fairbench.report.paper import FORMATS

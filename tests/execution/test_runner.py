@@ -131,9 +131,9 @@ def test_outcomes_from_elsewhere_are_trained_again_only_for_who_needs_them(
         if run.method == "trades":
             write_outcome(run, where.results)
     tasks = {task.run.title: task for task in _tasks(runs, where)}
-    assert not tasks["trades, seed 0"].evaluate
-    assert not tasks["teacher-trades, seed 0"].evaluate
-    assert tasks["frl, seed 0"].evaluate
+    assert not tasks["trades, seed 0"].judge
+    assert not tasks["teacher-trades, seed 0"].judge
+    assert tasks["frl, seed 0"].judge
     for run in runs:
         write_outcome(run, where.results)
     assert _tasks(runs, where) == []
@@ -148,7 +148,7 @@ def test_needs_of_needs_are_trained_again_too(
     third = replace(second, method="bat", prerequisites=(("hot start", second),))
     for run in (first, second):
         write_outcome(run, where.results)
-    tasks = {task.run.key: task.evaluate for task in _tasks([first, second, third], where)}
+    tasks = {task.run.key: task.judge for task in _tasks([first, second, third], where)}
     assert tasks == {first.key: False, second.key: False, third.key: True}
 
 

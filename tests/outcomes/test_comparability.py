@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fairbench import load_suite
 from fairbench.boards.board import Board
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.outcomes.audit import Audit
 from fairbench.outcomes.comparability import asked_tier, conditions, judged_protocol
 from fairbench.outcomes.metrics import worst
@@ -49,7 +49,7 @@ def test_tiers_never_mix(results: Path, write_run: WriteRun, orders: tuple[str, 
     assert [board.tier for board in boards] == ["full", "fast", "screen"], "the highest tier comes first"
     for board in boards:
         assert [row.label for row in board.ranked] == [f"in-{board.tier}"]
-        assert {run.tier for row in board.rows for run in row.runs} == {board.tier}
+        assert {result.tier for row in board.rows for result in row.results} == {board.tier}
 
 
 def test_a_promoted_seed_stands_with_full_runs_of_its_row(results: Path, write_run: WriteRun) -> None:
@@ -58,7 +58,7 @@ def test_a_promoted_seed_stands_with_full_runs_of_its_row(results: Path, write_r
         write_run(seed=seed)
     write_run(seed=1, **PROMOTED)
     (row,) = by_tier(results)["full"].ranked
-    assert [run.provenance.seed for run in row.runs] == [0, 1, 2]
+    assert [result.provenance.seed for result in row.results] == [0, 1, 2]
     assert not row.audits, "nothing is left open where all attacks ran"
 
 
@@ -70,7 +70,7 @@ def test_a_promoted_seed_takes_its_row_out_of_the_fast_board(results: Path, writ
     boards = by_tier(results)
     assert [row.label for row in boards["fast"].ranked] == ["sound"]
     (row,) = boards["fast"].unranked
-    assert [run.provenance.seed for run in row.runs] == [0, 2, 3], (
+    assert [result.provenance.seed for result in row.results] == [0, 2, 3], (
         "without the promoted one three seeds are a selection"
     )
     assert row.reason == f"seed 1 was promoted to full: {BROKEN}; run the others with --tier full"
@@ -92,7 +92,7 @@ def test_promotion_of_other_parameters_is_none_of_a_row(results: Path, write_run
         write_run(seed=seed, evaluation=FAST, parameters={"beta": 6.0})
     write_run(seed=3, parameters={"beta": 1.0}, **PROMOTED)
     (row,) = by_tier(results)["fast"].ranked
-    assert row.runs[0].provenance.description["parameters"] == {"beta": 6.0}
+    assert row.results[0].provenance.description["parameters"] == {"beta": 6.0}
 
 
 def test_a_failed_run_stands_where_its_protocol_wanted_it(results: Path, write_run: WriteRun) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.report.headings import anchor, heading, headings
 
 WriteRun = Callable[..., Path]

@@ -1,11 +1,11 @@
-"""Sentences that the page generates."""
+"""Sentences and figures that the site, papers and the terminal share."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.report.phrases import (
     axis_end,
     candidates,
@@ -13,11 +13,9 @@ from fairbench.report.phrases import (
     multiple,
     percent,
     plural,
-    precision_sentence,
     protocol_sentence,
     radius,
     sortable,
-    statistics_sentence,
     worst_classes,
 )
 
@@ -53,28 +51,10 @@ def test_protocol_sentence_names_data_model_threat_seeds_and_attacks(results: Pa
     )
 
 
-def test_sentences_of_a_board_where_nothing_finished(results: Path, write_run: WriteRun) -> None:
+def test_the_protocol_of_a_board_where_nothing_finished(results: Path, write_run: WriteRun) -> None:
     write_run(status="failed", reason="collapse", failed_epoch=0)
     (board,) = build_boards(results).boards
     assert "with seed 0; the checkpoint selected on validation data is attacked by PGD-20" in protocol_sentence(board)
-    assert not precision_sentence(board)
-
-
-def test_precision_is_that_of_the_smallest_class_with_images(results: Path, write_run: WriteRun) -> None:
-    """Wilson at 50 of 100: 40.4 to 59.6 %."""
-    for seed in range(3):
-        write_run(seed=seed, counts=(100, 0, 400), clean=(9, 0, 9), pgd20=(5, 0, 5), autoattack=(4, 0, 4))
-    sentence = precision_sentence(build_boards(results).boards[0])
-    assert "smallest class has 100 test images" in sentence
-    assert "±10 points" in sentence
-    assert "the mean of the worst classes says more" in sentence
-
-
-def test_many_images_per_class_carry_a_minimum(results: Path, write_run: WriteRun) -> None:
-    write_run(counts=(200, 300), clean=(9, 9), pgd20=(5, 5), autoattack=(4, 4))
-    assert precision_sentence(build_boards(results, draws=50).boards[0]).endswith(
-        "Smaller differences are no evidence."
-    )
 
 
 def test_candidates_are_named(results: Path, write_run: WriteRun) -> None:
@@ -85,7 +65,6 @@ def test_candidates_are_named(results: Path, write_run: WriteRun) -> None:
         )
     board = build_boards(results, draws=50).boards[0]
     assert candidates(board, board.ranked[0]) == ["cat", "bird"]
-    assert "50 bootstrap draws with seed 0" in statistics_sentence(board)
 
 
 def test_numbers_for_the_script_have_few_digits() -> None:

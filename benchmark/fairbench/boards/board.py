@@ -3,7 +3,7 @@
     board.standings["worst"].ranks[0]       # first and last place that board.ranked[0] may have
     board.standings["average"].groups       # rows that the data cannot tell apart
 
-These are values alone; `fairbench.boards.ranking` builds them from outcome files, `fairbench.report` shows them.
+These are values alone; `fairbench.boards.building` builds them from outcome files, `fairbench.report` shows them.
 """
 
 from collections.abc import Mapping

@@ -19,8 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fairbench.boards.board import Board
-from fairbench.boards.ranking import verdicts
-from fairbench.boards.row import Row
+from fairbench.boards.row import Row, verdicts_of
 from fairbench.boards.seed_result import SeedResult
 from fairbench.outcomes.metrics import Interval, Vector, worst_class
 from fairbench.statistics import (
@@ -125,8 +124,8 @@ def head_to_head(board: Board, first: Row, second: Row) -> HeadToHead:
     """Compare two complete rows, which may have been trained elsewhere."""
     everybody = first in board.ranked and second in board.ranked
     rows = board.ranked if everybody else (first, second)
-    judged = verdicts(rows, board.attack)
-    pair_alone = standings(verdicts((first, second), board.attack), seed=board.bootstrap_seed, draws=board.draws)
+    judged = verdicts_of(rows, board.attack)
+    pair_alone = standings(verdicts_of((first, second), board.attack), seed=board.bootstrap_seed, draws=board.draws)
     keys = distinct_keys(sum(count > 0 for count in board.counts))
     alone = {key: pair_alone[key] for key in keys}
     pair = rows.index(first), rows.index(second)
@@ -149,13 +148,13 @@ def reference_class(board: Board) -> int | None:
     None if the results do not hold the validation accuracies of the selected epochs.
     """
     rows = (board.baseline,) if board.baseline else board.ranked
-    found = [accuracies for row in rows for run in row.runs if (accuracies := _validation(run)) is not None]
+    found = [accuracies for row in rows for result in row.results if (accuracies := _validation(result)) is not None]
     return worst_class(np.mean(found, axis=0)) if found else None
 
 
-def _validation(run: SeedResult) -> Vector | None:
+def _validation(result: SeedResult) -> Vector | None:
     """Robust accuracy per class at the selected epoch; None if a stranger's file has no such numbers."""
-    provenance = run.provenance
+    provenance = result.provenance
     for entry in provenance.history:
         values = entry.get("validation_robust")
         if entry.get("epoch") == provenance.selected_epoch and isinstance(values, list):
@@ -184,7 +183,7 @@ def _image_sets(
 
 def _usual_worst(row: Row, board: Board) -> int:
     """The class that is the worst in most seeds."""
-    return Counter(worst_class(run.accuracies[board.attack].values) for run in row.finished).most_common(1)[0][0]
+    return Counter(worst_class(result.accuracies[board.attack].values) for result in row.finished).most_common(1)[0][0]
 
 
 def _contest(

@@ -1,20 +1,57 @@
-"""From the content of one outcome file to a run that may stand on a board: what strangers wrote is checked here.
+"""Files to seed results: what strangers wrote is checked here, and what cannot be used is a problem with its reason.
 
-run = run_of(read_outcomes(path), file="digits/trades/seed0.parquet")
+read = read_results(Path("results"))
+read.results[0].accuracies["autoattack"]
+read.problems
 """
 
 import hashlib
+from dataclasses import dataclass
+from pathlib import Path
 
+from fairbench.boards.board import Problem
 from fairbench.boards.seed_result import SeedResult
+from fairbench.boards.verified_results import with_receipts
 from fairbench.errors import UserError
 from fairbench.outcomes.comparability import asked_tier, check_description, read_audit
 from fairbench.outcomes.metrics import class_accuracies
-from fairbench.outcomes.store import NOT_RUN, Outcomes
+from fairbench.outcomes.store import NOT_RUN, Outcomes, read_outcomes, result_files
 from fairbench.protocol.attack_names import TIERS, Attack
 
 
-def run_of(outcomes: Outcomes, *, file: str) -> SeedResult:
-    """What a file says, as a run of a board.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Read:
+    """Everything below a results folder.
+
+    Attributes:
+        results: of the outcome files, in the order of their names, with the receipts that fit them.
+        problems: outcome files and receipts that could not be used.
+    """
+
+    results: tuple[SeedResult, ...]
+    problems: tuple[Problem, ...]
+
+
+def read_results(folder: Path) -> Read:
+    """Read every outcome file and receipt.
+
+    Args:
+        folder: of `<suite>/<label>/seed<k>.parquet`; it need not exist.
+    """
+    found: list[SeedResult] = []
+    problems: list[Problem] = []
+    for path in result_files(folder):
+        file = path.relative_to(folder).as_posix()
+        try:
+            found.append(seed_result(read_outcomes(path), file=file))
+        except UserError as error:
+            problems.append(Problem(file=file, message=str(error).replace(str(path), file)))
+    results, unfit = with_receipts(found, folder)
+    return Read(results=tuple(results), problems=(*problems, *unfit))
+
+
+def seed_result(outcomes: Outcomes, *, file: str) -> SeedResult:
+    """What a file says.
 
     Args:
         outcomes: its content.

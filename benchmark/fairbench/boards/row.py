@@ -3,14 +3,15 @@
     row.summary("autoattack", worst).mean       # the headline: the worst class per seed, averaged over seeds
     row.envelope("autoattack")                  # its interval
     row.candidates("autoattack")                # the classes that may be the worst
-    row.runs[0].confusion("autoattack")         # which classes absorb the errors
+    row.results[0].confusion("autoattack")         # which classes absorb the errors
 
 Numbers of a row are taken over its finished seeds, of which there must be one.
 """
 
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fairbench.boards.seed_result import SeedResult
+from fairbench.identity import content_key
 from fairbench.outcomes.audit import Audit
 from fairbench.outcomes.metrics import (
     Counts,
@@ -29,6 +31,7 @@ from fairbench.outcomes.metrics import (
 from fairbench.outcomes.provenance import Provenance
 from fairbench.protocol.attack_names import Attack
 from fairbench.statistics import (
+    Verdicts,
     candidate_set,
     envelope,
     worst_class_counts,
@@ -69,46 +72,48 @@ class Row:
 
     Attributes:
         label: directory name.
-        runs: by seed; at least one.
+        results: by seed; at least one.
         reason: why the row cannot be ranked; "" if it can.
     """
 
     label: str
-    runs: tuple[SeedResult, ...]
+    results: tuple[SeedResult, ...]
     reason: str
 
     @property
     def provenance(self) -> Provenance:
         """Of the first seed, for what all seeds share: method, card, changed hyper-parameters."""
-        return self.runs[0].provenance
+        return self.results[0].provenance
 
     @property
     def finished(self) -> tuple[SeedResult, ...]:
-        """Runs with verdicts."""
-        return tuple(run for run in self.runs if run.finished)
+        """Results with verdicts."""
+        return tuple(result for result in self.results if result.finished)
 
     @property
     def verified(self) -> bool:
         """Whether every finished seed is."""
-        return bool(self.finished) and all(run.verified for run in self.finished)
+        return bool(self.finished) and all(result.verified for result in self.finished)
 
     @property
     def audits(self) -> dict[int, Audit]:
-        """By seed, what audits left open; those of promoted runs left nothing open."""
-        return {run.provenance.seed: run.audit for run in self.runs if run.audit and run.tier == "fast"}
+        """By seed, what audits left open; those of promoted ones left nothing open."""
+        return {
+            result.provenance.seed: result.audit for result in self.results if result.audit and result.tier == "fast"
+        }
 
     @property
     def cost(self) -> float:
         """Mean training cost."""
-        return Summary(values=tuple(run.cost for run in self.finished)).mean
+        return Summary(values=tuple(result.cost for result in self.finished)).mean
 
     def summary(self, attack: Attack, metric: Callable[[Vector], float]) -> Summary:
         """A metric of the class accuracies, seed by seed."""
-        return Summary(values=tuple(metric(run.accuracies[attack].values) for run in self.finished))
+        return Summary(values=tuple(metric(result.accuracies[attack].values) for result in self.finished))
 
     def last(self, attack: Attack, metric: Callable[[Vector], float]) -> Summary:
         """The same of the last checkpoint, clean or under PGD-20."""
-        return Summary(values=tuple(metric(run.last(attack).values) for run in self.finished))
+        return Summary(values=tuple(metric(result.last(attack).values) for result in self.finished))
 
     def selected_to_last(self, attack: Attack, metric: Callable[[Vector], float]) -> Summary:
         """The selected checkpoint's metric minus the last one's, seed by seed; positive where training overfits."""
@@ -117,19 +122,19 @@ class Row:
 
     def envelope(self, attack: Attack) -> Interval:
         """Interval of 95 % of the worst class, over images and seeds."""
-        return envelope([run.accuracies[attack] for run in self.finished])
+        return envelope([result.accuracies[attack] for result in self.finished])
 
     def candidates(self, attack: Attack) -> frozenset[int]:
         """Classes that may be the truly worst one of some seed."""
-        return frozenset[int]().union(*(candidate_set(run.accuracies[attack]) for run in self.finished))
+        return frozenset[int]().union(*(candidate_set(result.accuracies[attack]) for result in self.finished))
 
     def worst_class_counts(self, attack: Attack) -> Counts:
         """Number of seeds in which each class is the worst, (classes,)."""
-        return worst_class_counts(run.accuracies[attack] for run in self.finished)
+        return worst_class_counts(result.accuracies[attack] for result in self.finished)
 
     def class_means(self, attack: Attack) -> Vector:
         """Accuracy per class, the mean over seeds, (classes,); never to take a minimum of."""
-        means: Vector = np.mean([run.accuracies[attack].values for run in self.finished], axis=0)
+        means: Vector = np.mean([result.accuracies[attack].values for result in self.finished], axis=0)
         return means
 
     def rho(self, baseline: "Row", attack: Attack) -> float:
@@ -143,10 +148,28 @@ class Row:
 
     def correct(self, attack: Attack) -> npt.NDArray[np.bool_]:
         """Which images are classified correctly, clean and under the attack, (seeds, images)."""
-        return np.stack([run.correct(attack) for run in self.finished])
+        return np.stack([result.correct(attack) for result in self.finished])
 
     @property
     def parameters(self) -> Mapping[str, Any]:
         """Resolved hyper-parameters; none of a model that was trained elsewhere."""
         parameters: Mapping[str, Any] = self.provenance.description.get("parameters", {})
         return parameters
+
+
+def verdicts_of(rows: Sequence[Row], attack: Attack) -> Verdicts:
+    """The verdicts of finished rows of one board, named by label; rows that share one, by their hyper-parameters too.
+
+    Raises:
+        ValueError: if there is no row.
+    """
+    labels = Counter(row.label for row in rows)
+    names = [row.label if labels[row.label] == 1 else f"{row.label} {content_key(row.parameters)}" for row in rows]
+    example = next(result for row in rows for result in row.finished) if rows else None
+    if example is None:
+        raise ValueError("Verdicts need at least one row.")
+    return Verdicts(
+        labels=example.rows["label"].to_numpy(),
+        classes=len(example.provenance.class_names),
+        correct={name: row.correct(attack) for name, row in zip(names, rows, strict=True)},
+    )

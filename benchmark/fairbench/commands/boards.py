@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fairbench.boards.board import Board, Boards
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.errors import UserError, unknown
 from fairbench.report.headings import anchor, headings
 from fairbench.report.terminal.console import console

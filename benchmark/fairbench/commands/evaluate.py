@@ -20,7 +20,7 @@ from fairbench.external.sample import Sample, load_sample, usual_suite
 from fairbench.identity import file_sha256
 from fairbench.protocol.suite import Evaluation, Threat
 from fairbench.protocol.suite_file import parse_number
-from fairbench.report.site.class_table import class_table
+from fairbench.report.terminal.class_table import class_table
 from fairbench.report.terminal.console import console as make_console
 from fairbench.report.terminal.display import StageDisplay
 

@@ -6,11 +6,7 @@ import sys
 from fairbench.data.sources import dataset_names
 from fairbench.method import registry
 from fairbench.models import describe, model_names
-from fairbench.protocol.suite import Norm
 from fairbench.protocol.suite_file import load_suite, suite_names
-
-ZOO: tuple[tuple[str, Norm], ...] = (("cifar10", "Linf"), ("cifar10", "L2"), ("cifar100", "Linf"))
-"""Boards of RobustBench whose models can be evaluated here."""
 
 
 def listing(kind: str, *, as_json: bool) -> None:
@@ -41,10 +37,10 @@ def _models() -> dict[str, str]:
 
 def _zoo() -> dict[str, str]:
     """What RobustBench has for the datasets of ours; the one list that takes seconds, because it asks RobustBench."""
-    from fairbench.external.zoo import zoo_names  # noqa: PLC0415  imports torch and the extra
+    from fairbench.external.zoo import BOARDS, zoo_names  # noqa: PLC0415  imports torch and the extra
 
     boards: dict[str, list[str]] = {}
-    for dataset, norm in ZOO:
+    for dataset, norm in BOARDS:
         for name in zoo_names(dataset=dataset, norm=norm):
             boards.setdefault(name, []).append(f"{dataset} {norm}")
     return {f"robustbench:{name}": ", ".join(of) for name, of in sorted(boards.items())}

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fairbench.boards.board import Boards, Problem
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.errors import UserError
 from fairbench.method import registry
 from fairbench.outcomes import literature

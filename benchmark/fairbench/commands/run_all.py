@@ -1,20 +1,19 @@
 """`fairbench run-all`: compute whatever of a board is missing."""
 
 import json
-import os
 import sys
 
 from rich.console import Console
 from rich.markup import escape
 
 from fairbench.atomic import atomic
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.commands.options.computing import Computing
 from fairbench.commands.options.folders import RunFolders
 from fairbench.commands.options.selection import Selection
 from fairbench.commands.planning import Planned, plan
 from fairbench.errors import INTERRUPTED
-from fairbench.execution.devices import devices
+from fairbench.execution.devices import devices, tasks_at_once
 from fairbench.execution.plan import RunStatus, State
 from fairbench.execution.processes import LocalProcesses
 from fairbench.execution.runner import Runner, Where, needed_tasks, run_statuses
@@ -52,7 +51,7 @@ def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> 
         return 1 if problems else 0
     _check_folders(planned, where)
     _check_data(planned, where)
-    workers = min(computing.jobs or _default_jobs(where_to), len(tasks))
+    workers = min(computing.jobs or tasks_at_once(where_to), len(tasks))
     executor = LocalProcesses(jobs=workers, devices=where_to)
     failed = False
     with Display(console, total=len(tasks), reused=len(planned.runs) - len(tasks) - len(blocked)) as display:
@@ -136,9 +135,3 @@ def _check_data(planned: Planned, where: Where) -> None:
     dataset = load_dataset(planned.suite.dataset, folder=planned.suite.folder, data_dir=where.data_dir)
     for run in {run.suite.model: run for run in planned.runs}.values():
         model_of(run, dataset)
-
-
-def _default_jobs(where_to: tuple[str, ...]) -> int:
-    if where_to != ("cpu",):
-        return len(where_to)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

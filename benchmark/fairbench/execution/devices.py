@@ -1,4 +1,6 @@
-"""Where to compute: what `--device` stands for on this machine."""
+"""Where to compute: what `--device` stands for on this machine, and how much it can do at once."""
+
+import os
 
 from fairbench.errors import UserError
 
@@ -22,3 +24,10 @@ def devices(choice: str) -> tuple[str, ...]:
     if choice in every:
         return (choice,)
     raise UserError(f"--device {choice} is not available; available here: {', '.join(('auto', 'cpu', *every))}.")
+
+
+def tasks_at_once(devices: tuple[str, ...]) -> int:
+    """One for every GPU, or one for every core that this process may use."""
+    if devices != ("cpu",):
+        return len(devices)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

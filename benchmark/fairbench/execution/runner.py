@@ -51,7 +51,7 @@ def run_statuses(plan: Iterable[Run], where: Where) -> list[RunStatus]:
 def needed_tasks(found: Iterable[RunStatus], where: Where, *, rerun: Rerun) -> list[Task]:
     """What has to be computed, in the plan's order.
 
-    A run whose outcomes came from elsewhere is trained again, and not evaluated, if another one needs its weights.
+    A run whose outcomes came from elsewhere is trained again, and not judged, if another one needs its weights.
     """
     tasks: dict[str, Task] = {}
     known = {one.run.key: one for one in found}
@@ -68,7 +68,7 @@ def needed_tasks(found: Iterable[RunStatus], where: Where, *, rerun: Rerun) -> l
         if key in tasks and (tasks[key].fresh or not known[key].trained):
             for _, run in known[key].run.prerequisites:
                 if run.key not in tasks and not known[run.key].trained and known[run.key].state is State.DONE:
-                    tasks[run.key] = replace(_task(run, where), evaluate=False)
+                    tasks[run.key] = replace(_task(run, where), judge=False)
     return [tasks[key] for key in known if key in tasks]
 
 

@@ -32,7 +32,7 @@ class Task:
         data_dir: folder of downloaded datasets.
         plugins: files whose methods must be known.
         device: `auto`, `cpu`, `cuda` or `cuda:i`.
-        evaluate: False if only the checkpoints are missing (the outcomes came from elsewhere).
+        judge: False if only the checkpoints are missing (the outcomes came from elsewhere).
         fresh: forget earlier work and replace an existing result.
     """
 
@@ -42,7 +42,7 @@ class Task:
     data_dir: Path
     plugins: tuple[Path, ...] = ()
     device: str = "auto"
-    evaluate: bool = True
+    judge: bool = True
     fresh: bool = False
 
 

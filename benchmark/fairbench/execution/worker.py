@@ -69,7 +69,7 @@ def _locked(task: Task, folder: WorkFolder, progress: Progress) -> Ended:
     try:
         _compute(task, folder, progress)
     except TrainingFailedError as error:
-        if not task.evaluate:
+        if not task.judge:
             folder.remember_failure(str(error))
         return Ended(key=run.key, ending=Ending.FAILED, reason=str(error))
     except Exception as error:  # noqa: BLE001  the border of a run: its problem must not stop the others
@@ -101,11 +101,11 @@ def _compute(task: Task, folder: WorkFolder, progress: Progress) -> None:
                 progress=progress,
             )
         except TrainingFailedError as error:
-            if task.evaluate:  # outcomes that came from elsewhere are not ours to replace
+            if task.judge:  # outcomes that came from elsewhere are not ours to replace
                 provenance = _failed(_known(task, method, dataset), error)
                 write_outcomes(result, Outcomes(rows=no_rows(), provenance=provenance))
             raise
-    if not task.evaluate:
+    if not task.judge:
         return
     trained = read_trained(folder)
     selected, last = (_load(folder, rule, run, dataset).to(device) for rule in CHECKPOINTS)
@@ -188,7 +188,7 @@ def _load(folder: WorkFolder, rule: Checkpoint, run: Run, dataset: Dataset) -> n
 def _finished(task: Task) -> bool:
     """Whether another process did the work since it was planned."""
     found = run_status(task.run, results=task.results, work_dir=task.work_dir)
-    return found.trained if not task.evaluate else found.state is State.DONE
+    return found.trained if not task.judge else found.state is State.DONE
 
 
 def _declared(method: Method) -> list[str]:

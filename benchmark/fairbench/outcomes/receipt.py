@@ -6,8 +6,8 @@
     read_receipt(receipt_file(path)).disagreements
 
 It speaks of the exact bytes of one outcome file, so that it is worth nothing once they change. It is not signed: its
-word is that of whoever keeps the results. What its numbers mean for a run follows from both, in
-`fairbench.boards.verified_runs`.
+word is that of whoever keeps the results. What its numbers mean for a result follows from both, in
+`fairbench.boards.verified_results`.
 """
 
 import json

@@ -1,7 +1,6 @@
 """Sentences and figures of a board, generated from its values and never written by hand."""
 
 import math
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -11,13 +10,10 @@ from fairbench.boards.board import Board
 from fairbench.boards.row import Row
 from fairbench.method.contract import Card
 from fairbench.outcomes.audit import Audit
-from fairbench.outcomes.metrics import wilson, worst
+from fairbench.outcomes.metrics import worst
 from fairbench.protocol.attack_names import Attack
 
 NOTHING = "–"
-
-FEW = 200
-"""Test images of a class below which the minimum over classes is mostly noise."""
 
 MANY_CLASSES = 20
 """More of them are shown in less detail: in whole percents, without a matrix, and without a curve for each."""
@@ -83,7 +79,7 @@ def protocol_sentence(board: Board) -> str:
     if not board.trains:
         attacked = f"Models that were trained elsewhere are attacked{tested} of {dataset} ({classes}) {threat}."
         return " ".join([attacked, *_search(board)])
-    seeds = sorted({run.provenance.seed for row in (*board.ranked, *board.unranked) for run in row.runs})
+    seeds = sorted({result.provenance.seed for row in (*board.ranked, *board.unranked) for result in row.results})
     trained = (
         f"Every method trains {protocol['model']} on {dataset} ({classes}) for "
         f"{plural(protocol['recipe']['epochs'], 'epoch')}"
@@ -97,8 +93,8 @@ def protocol_sentence(board: Board) -> str:
 def _fine_tuned(board: Board) -> bool:
     """Whether a method has another number of epochs than the recipe, as those that begin from a trained model have."""
     epochs = board.protocol["recipe"]["epochs"]
-    runs = (run for row in (*board.ranked, *board.unranked) for run in row.runs if run.finished)
-    return any(run.provenance.history and len(run.provenance.history) != epochs for run in runs)
+    results = (result for row in (*board.ranked, *board.unranked) for result in row.results if result.finished)
+    return any(result.provenance.history and len(result.provenance.history) != epochs for result in results)
 
 
 def _attacks(board: Board) -> list[str]:
@@ -126,10 +122,13 @@ def _search(board: Board) -> list[str]:
     return sentences
 
 
-def fill_command(board: Board) -> str:
-    """What computes the missing runs of a board."""
-    engine = " --engine reference" if board.protocol["evaluation"].get("engine") == "reference" else ""
-    return f"fairbench run-all --suite {shlex.quote(board.suite)} --tier {board.tier}{engine}"
+def separation_sentence(board: Board) -> str:
+    """Behind which statements about the order of rows which statistics stand."""
+    return (
+        "Worst classes are separated by Bonferroni-Wilson envelopes, or by a paired test where two methods certainly "
+        "have the same worst class; all other keys by a hierarchical bootstrap over seeds and images "
+        f"({board.draws:,} draws, seed {board.bootstrap_seed}); Holm's correction over all pairs."
+    )
 
 
 def audit_phrase(audit: Audit) -> str:
@@ -142,48 +141,9 @@ def audit_bound(audit: Audit) -> str:
     return f"{audit.missed_at_most_in_all:,} of {sum(audit.survivors) - sum(audit.audited):,}"
 
 
-def weakest_audit(row: Row) -> tuple[int, Audit] | None:
-    """Seed and audit that leave most open; None without audits."""
-    return max(row.audits.items(), key=lambda item: item[1].missed_at_most_in_all, default=None)
-
-
-def promotions(row: Row) -> list[str]:
-    """Why runs were judged in a higher tier than their protocol asks for, seed by seed."""
-    return [
-        f"seed {run.provenance.seed} was promoted to {run.tier}: {run.provenance.promotion}"
-        for run in row.runs
-        if run.provenance.promotion
-    ]
-
-
-def precision_sentence(board: Board) -> str:
-    """How well a test set of this size knows one class."""
-    smallest = smallest_class(board)
-    if not smallest:
-        return ""
-    low, high = wilson(smallest // 2, smallest - smallest % 2)
-    sentence = (
-        f"The smallest class has {plural(smallest, 'test image')}: one seed knows a class accuracy of 50 % to "
-        f"±{50 * (high - low):.0f} points (95 %, Wilson). Smaller differences are no evidence."
-    )
-    if not few_images(board):
-        return sentence
-    return f"{sentence} With so few images the mean of the worst classes says more than the single worst one."
-
-
-def smallest_class(board: Board) -> int:
-    """Its test images, of the classes that have any; 0 if none has."""
-    return min((count for count in board.counts if count), default=0)
-
-
-def few_images(board: Board) -> bool:
-    """Whether the single worst class is mostly noise, so that the mean of the worst classes stands out beside it."""
-    return 0 < smallest_class(board) < FEW
-
-
 def worst_classes(row: Row, attack: Attack) -> str:
     """Names of the worst class over seeds, the most frequent first: `cat ×2, deer`."""
-    return most_frequent(run.worst_class(attack) for run in row.finished)
+    return most_frequent(result.worst_class(attack) for result in row.finished)
 
 
 def most_frequent(names: Iterable[str]) -> str:
@@ -199,27 +159,9 @@ def candidates(board: Board, row: Row) -> list[str]:
     return [board.class_names[label] for label in sorted(row.candidates(board.attack))]
 
 
-def statistics_sentence(board: Board) -> str:
-    """How the intervals of a ranking come about, and how to make them again."""
-    return (
-        "Intervals are 95 %, over images and seeds: the Bonferroni-Wilson envelope for the worst class, "
-        f"{board.draws:,} bootstrap draws with seed {board.bootstrap_seed} for the rest. A row may have any rank of "
-        "its span, for all rows together at 95 %; rows of one group cannot be told from the best of it."
-    )
-
-
-def best_sentence(board: Board) -> str:
-    """What a share of resamples won is, and what it is not."""
-    return (
-        f"“Best” is the share of {board.draws:,} resamples of seeds and images that the row wins, a tie shared: the "
-        "bootstrap’s probability of being best. It describes these results and proves no order, because every resample "
-        "starts from the order that was observed, and a bootstrap of a minimum is biased."
-    )
-
-
 def raised(row: Row) -> list[str]:
     """What a reader must know before trusting the row: the warnings of its seeds, each once."""
-    return list(dict.fromkeys(warning for run in row.runs for warning in run.provenance.warnings))
+    return list(dict.fromkeys(warning for result in row.results for warning in result.provenance.warnings))
 
 
 def card_of(row: Row) -> dict[str, Any]:
@@ -227,13 +169,13 @@ def card_of(row: Row) -> dict[str, Any]:
     card = {field.name: "" for field in fields(Card)} | row.provenance.card
     # Results are not trusted: `javascript:` is an address too.
     followed = str(card["link"]).startswith(("https://", "http://"))
-    name = row.provenance.description["external"]["name"] if row.runs[0].external else row.label
+    name = row.provenance.description["external"]["name"] if row.results[0].external else row.label
     return card | {"title": card["title"] or name, "link": card["link"] if followed else ""}
 
 
 def row_name(row: Row) -> str:
     """The method's title, with the hyper-parameters that were changed: `TRADES (beta = 3.0)`."""
-    remarks = settings(row.provenance.changed) + (["trained elsewhere"] if row.runs[0].external else [])
+    remarks = settings(row.provenance.changed) + (["trained elsewhere"] if row.results[0].external else [])
     title = str(card_of(row)["title"])
     return f"{title} ({', '.join(remarks)})" if remarks else title
 

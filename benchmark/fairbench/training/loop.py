@@ -170,7 +170,7 @@ class _Training:
         state.resume(self.folder.state)
         progress("training", state.step, steps)
         if state.epoch == 0 and self._steers:
-            state.statistics = self._judge(self.model, counted=True)
+            state.statistics = self._statistics(self.model, counted=True)
         while state.epoch < self.run.recipe.epochs:
             began = time.monotonic()
             loss = self._train_epoch(lambda: progress("training", state.step, steps))
@@ -217,33 +217,33 @@ class _Training:
         return float(torch.stack(losses).mean()) if losses else None
 
     def _close_epoch(self, loss: float | None) -> None:
-        """Average, judge, select, and write the history of the epoch."""
+        """Average, validate, select, and write the history of the epoch."""
         state, method = self.state, self.method
         if self._steers:  # by what the gate and the next epoch are given
             last = state.epoch + 1 == self.run.recipe.epochs
-            state.statistics = self._judge(self.model, counted=not last or state.average.due(state.epoch))
+            state.statistics = self._statistics(self.model, counted=not last or state.average.due(state.epoch))
         with ExitStack() as counters:
             self._count(counters)
             if state.average.due(state.epoch) and method.admits(self._validation()):
                 state.average.add(self.model)
             reported = method.end_epoch(state.epoch)
-        deployed, judged = self.model, state.statistics
+        deployed, found = self.model, state.statistics
         if state.average.weights:
             state.average.copy_to(self.averaged)
-            deployed, judged = self.averaged, None
-        judged = judged or self._judge(deployed)
-        score = float(judged.robust.nanmean() + judged.robust[judged.counts > 0].min())
-        single = bool((judged.clean == 1).sum() == 1 and judged.clean.nansum() == 1)
-        if (not single, score) > (not state.selection.single_class, state.selection.score):
-            state.selection = SelectedEpoch(epoch=state.epoch, score=score, single_class=single)
+            deployed, found = self.averaged, None
+        found = found or self._statistics(deployed)
+        score = float(found.robust.nanmean() + found.robust[found.counts > 0].min())
+        single = bool((found.clean == 1).sum() == 1 and found.clean.nansum() == 1)
+        if (not single, score) > (not state.best.single_class, state.best.score):
+            state.best = SelectedEpoch(epoch=state.epoch, score=score, single_class=single)
             state.selected = {name: tensor.detach().cpu().clone() for name, tensor in deployed.state_dict().items()}
         state.history.append(
             {
                 "epoch": state.epoch,
                 "learning_rate": state.optimiser.param_groups[0]["lr"],
                 "loss": loss,
-                "validation_clean": _plain(judged.clean.tolist()),
-                "validation_robust": _plain(judged.robust.tolist()),
+                "validation_clean": _plain(found.clean.tolist()),
+                "validation_robust": _plain(found.robust.tolist()),
                 "method": {name: _plain(value) for name, value in reported.items()},
             }
         )
@@ -252,7 +252,7 @@ class _Training:
     def _steers(self) -> bool:
         return self.method.validation in ("attacked", "both")
 
-    def _judge(self, model: nn.Module, *, counted: bool = False) -> ClassStatistics:
+    def _statistics(self, model: nn.Module, *, counted: bool = False) -> ClassStatistics:
         """Validation accuracies per class; passes count where the method, not the selection, asks for them."""
         with ExitStack() as counters:
             if counted:
@@ -281,8 +281,8 @@ class _Training:
     def summarise(self, *, prerequisite_cost: float) -> Trained:
         """Write what remains of the state: both checkpoints, then the summary, which says that training is over."""
         state = self.state
-        if state.selection.single_class:
-            raise TrainingFailedError("the model predicts a single class", epoch=state.selection.epoch)
+        if state.best.single_class:
+            raise TrainingFailedError("the model predicts a single class", epoch=state.best.epoch)
         last = state.average.weights or self.model.state_dict()
         save_weights(self.folder.checkpoint("selected"), state.selected)
         save_weights(self.folder.checkpoint("last"), last)
@@ -291,7 +291,7 @@ class _Training:
         relative = {name: count / multiply_adds["model"] for name, count in multiply_adds.items()}
         units = sum(passes.units * relative[name] for name, passes in state.passes.items())
         trained = Trained(
-            selected_epoch=state.selection.epoch,
+            selected_epoch=state.best.epoch,
             history=state.history,
             passes={name: {**asdict(passes), "relative_cost": relative[name]} for name, passes in state.passes.items()},
             cost=units / (PGD_AT_UNITS * len(self.train_split.labels) * self.run.suite.recipe.epochs),

@@ -67,7 +67,7 @@ class TrainingState:
         self.epoch = 0  # completed epochs
         self.step = 0  # completed steps
         self.history: list[dict[str, Any]] = []
-        self.selection = SelectedEpoch()
+        self.best = SelectedEpoch()
         self.selected: dict[str, Tensor] = {}  # weights of the selected epoch, on the CPU
         self.statistics: ClassStatistics | None = None  # of the model as it is, where the method steers by it
         self.seconds = 0.0
@@ -91,7 +91,7 @@ class TrainingState:
                 "step": self.step,
                 "history": self.history,
                 "selected": self.selected,
-                "selection": [self.selection.epoch, self.selection.score, self.selection.single_class],
+                "selection": [self.best.epoch, self.best.score, self.best.single_class],
                 "statistics": None if found is None else [found.counts, found.clean, found.robust],
                 "seconds": self.seconds,
                 "peak_memory": self.peak_memory,
@@ -125,7 +125,7 @@ class TrainingState:
         self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
         self.selected = state["selected"]
         epoch, score, single_class = state["selection"]
-        self.selection = SelectedEpoch(epoch=epoch, score=score, single_class=single_class)
+        self.best = SelectedEpoch(epoch=epoch, score=score, single_class=single_class)
         if state["statistics"] is not None:
             counts, clean, robust = (tensor.to(self.device) for tensor in state["statistics"])
             self.statistics = ClassStatistics(counts=counts, clean=clean, robust=robust)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from fairbench.boards.board import Board
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.outcomes.metrics import average, worst
 from fairbench.report.paper import FORMATS, latex, markdown, to_bibtex, to_csv, to_latex, to_markdown
 
@@ -71,10 +71,10 @@ def test_csv_measures_per_seed_and_then_averages(board: Board) -> None:
     """The class of the largest error may be another one in each seed."""
     found = read_csv(board)
     for row in (*board.ranked, *board.external):
-        errors = [run.boundary_error("autoattack") for run in row.finished]
+        errors = [result.boundary_error("autoattack") for result in row.finished]
         assert found.loc[row.label, "mean_boundary_error"] == pytest.approx(np.mean([average(seed) for seed in errors]))
         assert found.loc[row.label, "largest_boundary_error"] == pytest.approx(np.mean(np.nanmax(errors, axis=1)))
-        gaps = [np.nanmax(run.attack_gap) for run in row.finished]
+        gaps = [np.nanmax(result.attack_gap) for result in row.finished]
         assert found.loc[row.label, "largest_pgd20_gap"] == pytest.approx(np.mean(gaps))
     assert found.loc["pgd-at", "worst_candidates"] == "0 2"
     assert found["worst_candidates"].isna().to_dict()["late"]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fairbench.boards.board import Board
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.report.site.downloads import FORMATS, downloads, same_table
 
 WriteRun = Callable[..., Path]

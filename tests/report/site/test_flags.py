@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.boards.seed_result import SeedResult
 from fairbench.report.site.flags import COLUMNS, cells
 
@@ -16,7 +16,7 @@ WriteRun = Callable[..., Path]
 def run_with(results: Path, write_run: WriteRun, flags: dict[str, Any]) -> SeedResult:
     write_run(flags=flags)
     (board,) = build_boards(results).boards
-    return board.unranked[0].runs[0]
+    return board.unranked[0].results[0]
 
 
 def test_every_flag_has_its_column(results: Path, write_run: WriteRun) -> None:
@@ -55,8 +55,8 @@ def test_every_flag_has_its_column(results: Path, write_run: WriteRun) -> None:
 def test_what_is_no_figure_is_left_out(results: Path, write_run: WriteRun, value: object) -> None:
     names = ["zero_gradient_share", "square_gain_pp", "pgd_aa_gap_pp"]
     if isinstance(value, float):  # a file cannot hold it, and its reader would not refuse it
-        run = run_with(results, write_run, {})
-        run.provenance.flags.update(dict.fromkeys(names, value))
+        result = run_with(results, write_run, {})
+        result.provenance.flags.update(dict.fromkeys(names, value))
     else:
-        run = run_with(results, write_run, dict.fromkeys(names, value))
-    assert set(cells(run)) == {"–"}
+        result = run_with(results, write_run, dict.fromkeys(names, value))
+    assert set(cells(result)) == {"–"}

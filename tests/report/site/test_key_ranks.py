@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.report.site.key_ranks import key_ranks, told_apart
 from fairbench.report.site.method_page import method_pages
 

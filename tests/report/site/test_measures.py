@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fairbench.boards.board import Board
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.boards.row import Row
 from fairbench.outcomes import metrics
 from fairbench.outcomes.metrics import Vector, class_accuracies
@@ -99,7 +99,7 @@ def test_differences_are_those_of_statistics(results: Path, write_run: WriteRun)
     row = row_of(board, "fair")
     found = by_name(board, row)
     clean, pgd20, robust = (
-        [run.accuracies[attack].values for run in row.finished] for attack in ("clean", "pgd20", "autoattack")
+        [result.accuracies[attack].values for result in row.finished] for attack in ("clean", "pgd20", "autoattack")
     )
     errors = [boundary_error(before, after) for before, after in zip(clean, robust, strict=True)]
     gaps = [attack_gap(weaker, stronger) for weaker, stronger in zip(pgd20, robust, strict=True)]
@@ -144,7 +144,7 @@ def test_rho_is_measured_against_the_means_of_the_baseline(results: Path, write_
         write_run("pgd-at", seed=seed, autoattack=(7, 5, 3))
     board = board_of(results)
     row, base = row_of(board, "fair"), row_of(board, "pgd-at")
-    expected = rho(*(each.runs[0].accuracies["autoattack"].values for each in (row, base)))
+    expected = rho(*(each.results[0].accuracies["autoattack"].values for each in (row, base)))
     assert by_name(board, row)["ρ"].cells["autoattack"] == as_shown([expected] * 3, "{:+.2f}".format)
     assert by_name(board, base)["ρ"].cells["autoattack"] == MeasureCell(mean="+0.00", seeds="+0.00, +0.00, +0.00")
     assert not rho_remark(board, row)
@@ -198,7 +198,7 @@ def test_what_is_not_ranked_has_its_seeds_and_no_mean(results: Path, write_run: 
     row = board.rows[0]
     found = by_name(board, row)
     assert not any(cell.mean for one in found.values() for cell in one.cells.values())
-    envelopes = [metrics.minimum_envelope(run.accuracies["autoattack"]) for run in row.finished]
+    envelopes = [metrics.minimum_envelope(result.accuracies["autoattack"]) for result in row.finished]
     shown = ", ".join(f"{percent(low)}–{percent(high)}" for low, high in envelopes)
     assert found["Its envelope, %"].cells["autoattack"].seeds == shown
     ((_, page),) = method_pages(build_boards(results), ()).items()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fairbench.boards.board import Board
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.boards.row import Row
 from fairbench.outcomes.literature import Published, Reported
 from fairbench.outcomes.metrics import wilson
@@ -243,7 +243,7 @@ def test_a_matrix_of_many_classes_is_a_list(results: Path, write_run: WriteRun) 
 
 def test_curves_follow_the_history(results: Path, write_run: WriteRun) -> None:
     write_run("a", history=HISTORY, selected_epoch=3)
-    found = curves(row_of(results).runs[0], class_names=["x", "y", "z"])
+    found = curves(row_of(results).results[0], class_names=["x", "y", "z"])
     assert found is not None
     assert (found.first, found.selected, found.spans) == (1, 4, ("1–5",))
     assert [(one.kind, one.name, *one.cells) for one in found.series] == [
@@ -257,7 +257,7 @@ def test_curves_follow_the_history(results: Path, write_run: WriteRun) -> None:
 
 def test_ten_epochs_share_a_cell(results: Path, write_run: WriteRun) -> None:
     write_run("a", history=[{}, *([{"validation_robust": [0.1, 0.2, 0.3]}] * 12)], selected_epoch=0)
-    found = curves(row_of(results).runs[0], class_names=["x", "y", "z"])
+    found = curves(row_of(results).results[0], class_names=["x", "y", "z"])
     assert found is not None
     assert (found.first, found.selected, found.spans) == (2, None, ("2–11", "12–13"))
     assert [len(cell.split()) for cell in found.series[0].cells] == [10, 2]
@@ -267,7 +267,7 @@ def test_many_classes_have_no_curve_each(results: Path, write_run: WriteRun) -> 
     many = [2] * 30
     history = [{"validation_robust": [0.5] * 30}] * 3
     write_run("a", counts=many, clean=many, pgd20=many, autoattack=many, history=history)
-    found = curves(row_of(results).runs[0], class_names=[str(k) for k in range(30)])
+    found = curves(row_of(results).results[0], class_names=[str(k) for k in range(30)])
     assert found is not None
     assert [one.kind for one in found.series] == ["average", "worst"]
 
@@ -290,13 +290,13 @@ def test_a_history_without_accuracies_has_no_curves(
     results: Path, write_run: WriteRun, history: list[dict[str, object]]
 ) -> None:
     write_run("a", history=history)
-    assert curves(row_of(results).runs[0], class_names=["x", "y", "z"]) is None
+    assert curves(row_of(results).results[0], class_names=["x", "y", "z"]) is None
     assert "Training" not in only_page(results).text.replace("Training, ×", "")
 
 
 def test_what_is_missing_in_an_epoch_is_a_gap(results: Path, write_run: WriteRun) -> None:
     write_run("a", history=[*HISTORY, {}, {"validation_robust": [0.5, None, 0.1]}])
-    found = curves(row_of(results).runs[0], class_names=["x", "y", "z"])
+    found = curves(row_of(results).results[0], class_names=["x", "y", "z"])
     assert found is not None
     average, worst, _, second, _ = (one.cells[0].split() for one in found.series)
     assert average[4:] == ["20.0", "–", "30.0"]

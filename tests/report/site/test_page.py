@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.errors import UserError
 from fairbench.outcomes.store import read_outcomes
 from fairbench.report.site.page import pages, render, report_is_current, write_site
@@ -433,7 +433,7 @@ def test_a_site_is_small(results: Path, write_run: WriteRun, rows: int, classes:
 
 def test_a_board_needs_no_torch() -> None:
     program = (
-        "import sys, fairbench.boards.ranking, fairbench.report.site.page, fairbench.report.terminal.table\n"
+        "import sys, fairbench.boards.building, fairbench.report.site.page, fairbench.report.terminal.table\n"
         "sys.exit('torch' in sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

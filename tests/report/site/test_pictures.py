@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairbench.boards.board import Board
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.outcomes.metrics import Interval
 from fairbench.report.site.heat_map import heat_views, points
 from fairbench.report.site.pictures import Point, pareto_front, picture_names, scatters

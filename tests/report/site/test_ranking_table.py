@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fairbench.boards.board import Board
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.report.site.method_page import method_pages
 from fairbench.report.site.page import render
 from fairbench.report.site.ranking_table import RankSpan, choices, columns, needs_teacher, places, tail_key, traits

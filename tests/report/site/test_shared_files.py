@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.report.site.page import report_is_current, write_site
 from fairbench.report.site.shared_files import shared_files
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fairbench.boards.board import Board
-from fairbench.boards.ranking import build_boards
+from fairbench.boards.building import build_boards
 from fairbench.report.site.downloads import downloads
 from fairbench.report.site.method_page import method_pages
 from fairbench.report.site.page import render

@@ -9,5 +9,6 @@ message that the server sent instead of weights stays in place for good; so file
 nothing that a file contains is run.
 """
 
+from fairbench.external.zoo.models import BOARDS as BOARDS
 from fairbench.external.zoo.models import zoo_model as zoo_model
 from fairbench.external.zoo.models import zoo_names as zoo_names

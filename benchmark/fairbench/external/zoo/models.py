@@ -22,6 +22,9 @@ from fairbench.external.zoo.robustbench_import import quiet, robustbench
 from fairbench.external.zoo.weights import Weights
 from fairbench.protocol.suite import Norm
 
+BOARDS: tuple[tuple[str, Norm], ...] = (("cifar10", "Linf"), ("cifar10", "L2"), ("cifar100", "Linf"))
+"""Boards of RobustBench, by dataset and norm, whose models can be evaluated here."""
+
 _CLASSES = {"cifar10": 10, "cifar100": 100}
 _CUDA_ONLY = "Bai2023Improving"
 

@@ -8,7 +8,15 @@ from fairbench.boards.board import Board
 from fairbench.boards.row import Row
 from fairbench.outcomes.metrics import average, worst, worst_share
 from fairbench.report.headings import heading
-from fairbench.report.phrases import NOTHING, attack_names, multiple, plural, protocol_sentence, row_name
+from fairbench.report.phrases import (
+    NOTHING,
+    attack_names,
+    multiple,
+    plural,
+    protocol_sentence,
+    row_name,
+    separation_sentence,
+)
 
 LEVEL = "95 %"
 
@@ -104,22 +112,13 @@ def _caption(board: Board) -> str:
         sentences.append(
             f"Percent, means over {many}; worst classes are taken per seed, with {LEVEL} intervals over images and "
             "seeds in brackets. Rank: first and last place that a row may have by its worst class, all of them "
-            f"together at {LEVEL}; bold: not separated from the best of the column. {statistics_sentence(board)}"
+            f"together at {LEVEL}; bold: not separated from the best of the column. {separation_sentence(board)}"
         )
     sentences.append(
         "Cost: of training, as a multiple of PGD-10 adversarial training. Upper bounds on true robustness."
     )
     sentences += [f"Not ranked: {_reasons(board.unranked)}."] if board.unranked else []
     return " ".join(sentences)
-
-
-def statistics_sentence(board: Board) -> str:
-    """Behind which numbers what stands, for a caption."""
-    return (
-        "Worst classes are separated by Bonferroni-Wilson envelopes, or by a paired test where two methods certainly "
-        "have the same worst class; all other keys by a hierarchical bootstrap over seeds and images "
-        f"({board.draws:,} draws, seed {board.bootstrap_seed}); Holm's correction over all pairs."
-    )
 
 
 def _reasons(rows: Sequence[Row]) -> str:

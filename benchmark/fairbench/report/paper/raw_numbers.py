@@ -42,8 +42,11 @@ def _line(board: Board, row: Row, *, kind: str, index: int | None = None) -> dic
     line: dict[str, Value] = {"suite": board.suite, "tier": board.tier, "kind": kind, "label": row.label}
     line |= {"title": str(card["title"]), "venue": str(card["venue"]), "year": str(card["year"])}
     line |= {"parameters": json.dumps(dict(row.parameters), sort_keys=True), "reason": row.reason}
-    line |= {"seeds": len(row.finished), "worst_by_seed": " ".join(_worst_count(board, run) for run in row.finished)}
-    line |= {"verified_seeds": sum(run.verified for run in row.finished)}
+    line |= {
+        "seeds": len(row.finished),
+        "worst_by_seed": " ".join(_worst_count(board, result) for result in row.finished),
+    }
+    line |= {"verified_seeds": sum(result.verified for result in row.finished)}
     if kind == "incomplete":
         return line
     line |= dict(_keys(board, index)) if index is not None else {}
@@ -66,20 +69,20 @@ def _keys(board: Board, index: int) -> Iterator[tuple[str, Value]]:
 
 def _numbers(board: Board, row: Row) -> Iterator[tuple[str, Value]]:
     attack = board.attack
-    for judge in board.attacks:
-        yield f"{judge}_average", row.summary(judge, average).mean
-        yield f"{judge}_worst", row.summary(judge, worst).mean
+    for each in board.attacks:
+        yield f"{each}_average", row.summary(each, average).mean
+        yield f"{each}_worst", row.summary(each, worst).mean
     spreads = {"deviation": deviation, "normalised_deviation": normalised_deviation, "gini": gini, "range": spread}
     for name, metric in spreads.items():
         yield name, row.summary(attack, metric).mean
     yield "rho", row.rho(board.baseline, attack) if board.baseline else math.nan
-    errors = [run.boundary_error(attack) for run in row.finished]
+    errors = [result.boundary_error(attack) for result in row.finished]
     yield "mean_boundary_error", fmean(average(seed) for seed in errors)
     yield "largest_boundary_error", fmean(largest(seed)[1] for seed in errors)
     if attack == "autoattack":
-        yield "largest_pgd20_gap", fmean(largest(run.attack_gap)[1] for run in row.finished)
+        yield "largest_pgd20_gap", fmean(largest(result.attack_gap)[1] for result in row.finished)
     yield "worst_candidates", " ".join(map(str, sorted(row.candidates(attack))))
-    if not row.runs[0].external:
+    if not row.results[0].external:
         yield "selected_to_last_worst_pgd20", row.selected_to_last("pgd20", worst).mean
     yield "cost", row.cost
 
@@ -89,12 +92,12 @@ def _counts(board: Board, row: Row) -> Iterator[tuple[str, Value]]:
     for k, name in enumerate(board.class_names):
         yield f"images {name}", len(row.finished) * board.counts[k]
         for attack in board.attacks:
-            yield f"{attack} {name}", sum(int(run.accuracies[attack].correct[k]) for run in row.finished)
+            yield f"{attack} {name}", sum(int(result.accuracies[attack].correct[k]) for result in row.finished)
 
 
-def _worst_count(board: Board, run: SeedResult) -> str:
+def _worst_count(board: Board, result: SeedResult) -> str:
     """`17/54`: correct images of the worst class."""
-    found = run.accuracies[board.attack]
+    found = result.accuracies[board.attack]
     k = worst_class(found.values)
     return f"{found.correct[k]}/{found.counts[k]}"
 

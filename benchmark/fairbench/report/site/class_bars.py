@@ -46,14 +46,16 @@ class ClassLine:
 def class_lines(row: Row, attacks: Sequence[Attack], *, class_names: Sequence[str]) -> list[ClassLine]:
     """The finished seeds of a row, which were all judged on the same images."""
     counts = row.finished[0].accuracies["clean"].counts
-    gaps = [run.attack_gap.tolist() if "autoattack" in attacks else [math.nan] * len(counts) for run in row.finished]
+    gaps = [
+        result.attack_gap.tolist() if "autoattack" in attacks else [math.nan] * len(counts) for result in row.finished
+    ]
     return [
         ClassLine(
             name=name,
             count=int(counts[k]),
             bars=tuple(
-                Bar(accuracies={attack: _accuracy(run, attack, k) for attack in attacks}, gap=gap[k])
-                for run, gap in zip(row.finished, gaps, strict=True)
+                Bar(accuracies={attack: _accuracy(result, attack, k) for attack in attacks}, gap=gap[k])
+                for result, gap in zip(row.finished, gaps, strict=True)
                 if counts[k]
             ),
         )
@@ -61,7 +63,7 @@ def class_lines(row: Row, attacks: Sequence[Attack], *, class_names: Sequence[st
     ]
 
 
-def _accuracy(run: SeedResult, attack: Attack, label: int) -> Accuracy:
-    found = run.accuracies[attack]
+def _accuracy(result: SeedResult, attack: Attack, label: int) -> Accuracy:
+    found = result.accuracies[attack]
     correct, count = int(found.correct[label]), int(found.counts[label])
     return Accuracy(value=float(found.values[label]), interval=wilson(correct, count))

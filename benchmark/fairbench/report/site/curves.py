@@ -1,6 +1,6 @@
 """Training curves: how the validation accuracy of every class went, epoch by epoch, from the history of a run.
 
-    curves(run, class_names=board.class_names)      # None if the history has no such values
+    curves(result, class_names=board.class_names)      # None if the history has no such values
 
 Accuracies are those under the attack of the validation, by which the checkpoint is selected. Results are not trusted:
 epochs whose values are not one accuracy for each class are left out.
@@ -47,9 +47,11 @@ class Curves:
     series: tuple[Series, ...]
 
 
-def curves(run: SeedResult, *, class_names: Sequence[str]) -> Curves | None:
+def curves(result: SeedResult, *, class_names: Sequence[str]) -> Curves | None:
     """Arrange the history of a run."""
-    found = [_accuracies(entry.get("validation_robust"), classes=len(class_names)) for entry in run.provenance.history]
+    found = [
+        _accuracies(entry.get("validation_robust"), classes=len(class_names)) for entry in result.provenance.history
+    ]
     numbers = [epoch for epoch, values in enumerate(found, start=1) if values is not None]
     if len(numbers) < 2:
         return None
@@ -67,7 +69,7 @@ def curves(run: SeedResult, *, class_names: Sequence[str]) -> Curves | None:
     ]
     if len(class_names) <= MANY_CLASSES:
         series += [_series("class", name, table[:, k].tolist()) for k, name in enumerate(class_names)]
-    selected = run.provenance.selected_epoch + 1
+    selected = result.provenance.selected_epoch + 1
     starts = range(first, last + 1, TOGETHER)
     return Curves(
         first=first,

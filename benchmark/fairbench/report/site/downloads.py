@@ -105,7 +105,7 @@ def _row(row: Row, kind: str) -> dict[str, Any]:
         "worst_candidates": sorted(row.candidates(row.finished[0].attack)) if row.finished else [],
         "card": row.provenance.card,
         "parameters": row.provenance.description.get("parameters", {}),
-        "runs": [_run(run) for run in row.runs],
+        "runs": [_run(result) for result in row.results],
     }
 
 
@@ -131,25 +131,25 @@ def _rounded(value: float) -> float:
     return round(float(value), 9)
 
 
-def _run(run: SeedResult) -> dict[str, Any]:
-    provenance = run.provenance
+def _run(result: SeedResult) -> dict[str, Any]:
+    provenance = result.provenance
     return {
         "seed": provenance.seed,
         "status": provenance.status,
         "reason": provenance.reason,
-        "tier": run.tier,
-        "cost": None if math.isnan(run.cost) else run.cost,
-        "correct": {attack: found.correct.tolist() for attack, found in run.accuracies.items()},
+        "tier": result.tier,
+        "cost": None if math.isnan(result.cost) else result.cost,
+        "correct": {attack: found.correct.tolist() for attack, found in result.accuracies.items()},
         "warnings": provenance.warnings,
-        "verification": None if run.receipt is None else asdict(run.receipt),
+        "verification": None if result.receipt is None else asdict(result.receipt),
     }
 
 
 def _parquet(board: Board) -> bytes:
     records = []
     for kind, _, row in _rows(board):
-        for run in row.runs:
-            plain = _run(run)
+        for result in row.results:
+            plain = _run(result)
             values = {"label": row.label, "title": str(card_of(row)["title"]), "kind": kind, **plain}
             values |= {attack: plain["correct"].get(attack) for attack in ATTACKS}
             texts = {name: _utf8(value).decode() for name, value in values.items() if isinstance(value, str)}

@@ -37,10 +37,12 @@ class Fact:
 
 def costs(row: Row) -> list[Fact]:
     """Relative cost, wall time, memory and image passes of every seed; failed ones cost something too."""
-    found = [run.provenance for run in row.runs]
+    found = [result.provenance for result in row.results]
     kinds = ("forwards", "input_backwards", "weight_backwards")
     facts = {
-        "Training, × PGD-10 AT": ["" if run.external else multiple(run.provenance.cost) for run in row.runs],
+        "Training, × PGD-10 AT": [
+            "" if result.external else multiple(result.provenance.cost) for result in row.results
+        ],
         "Hot start, × PGD-10 AT": [_positive(each.prerequisite_cost, multiple) for each in found],
     }
     for network in _names(each.passes for each in found):
@@ -57,8 +59,8 @@ def costs(row: Row) -> list[Fact]:
 
 def origin(row: Row) -> list[Fact]:
     """File, key, commit, versions, hardware and checksums of every seed."""
-    found = [run.provenance for run in row.runs]
-    names = {"File": [run.file for run in row.runs], "Key": [each.key for each in found]}
+    found = [result.provenance for result in row.results]
+    names = {"File": [result.file for result in row.results], "Key": [each.key for each in found]}
     words = {
         "Selected epoch": [_positive(each.selected_epoch + 1, str) for each in found],
         "Hardware": [each.hardware for each in found],

@@ -1,8 +1,8 @@
-"""The table of flags: what the evaluation noticed of every run, as figures and not only as sentences.
+"""The table of flags: what the evaluation noticed of every result, as figures and not only as sentences.
 
     headings = [heading for heading, _ in COLUMNS.values()]
-    for run in row.finished:
-        cells(run)          # as many as there are headings
+    for result in row.finished:
+        cells(result)          # as many as there are headings
 
 Results are not trusted: a flag that holds something else than it should is left out, and stops no report.
 """
@@ -15,9 +15,9 @@ from fairbench.boards.seed_result import SeedResult
 from fairbench.report.phrases import NOTHING, percent
 
 
-def cells(run: SeedResult) -> list[str]:
+def cells(result: SeedResult) -> list[str]:
     """The flags of a run as text, one for every column; a dash for what was not looked at."""
-    flags = run.provenance.flags
+    flags = result.provenance.flags
     return [show(flags[name]) if name in flags else NOTHING for name, (_, show) in COLUMNS.items()]
 
 

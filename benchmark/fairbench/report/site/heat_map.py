@@ -92,8 +92,8 @@ def _accuracies(board: Board, attack: Attack) -> Iterator[tuple[str, Vector]]:
     for row in board.ranked:
         yield row_name(row), row.class_means(attack)
     for row in (*board.unranked, *board.external):
-        for run in row.finished:
-            yield f"{row_name(row)}, seed {run.provenance.seed}", run.accuracies[attack].values
+        for result in row.finished:
+            yield f"{row_name(row)}, seed {result.provenance.seed}", result.accuracies[attack].values
 
 
 def _difference(board: Board, base: Row) -> View:

@@ -69,8 +69,8 @@ class Matrix:
 
 def matrix(row: Row, attack: Attack, *, class_names: Sequence[str]) -> Matrix:
     """Over the finished seeds, of which there must be one."""
-    counts: Counts = np.sum([run.confusion(attack) for run in row.finished], axis=0)
-    survived = np.mean([run.steps_survived for run in row.finished], axis=0)
+    counts: Counts = np.sum([result.confusion(attack) for result in row.finished], axis=0)
+    survived = np.mean([result.steps_survived for result in row.finished], axis=0)
     images = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, images, out=np.full(counts.shape, np.nan), where=images > 0)
     absorbed = error_shares(counts)

@@ -110,10 +110,11 @@ def _of_accuracies(board: Board, row: Row) -> Iterator[Measure]:
             name="All images, %",
             meaning="share of the images; classes differ in size",
             found={
-                attack: _summary(run.accuracies[attack].overall for run in row.finished) for attack in board.attacks
+                attack: _summary(result.accuracies[attack].overall for result in row.finished)
+                for attack in board.attacks
             },
         )
-    names = {attack: [run.worst_class(attack) for run in row.finished] for attack in board.attacks}
+    names = {attack: [result.worst_class(attack) for result in row.finished] for attack in board.attacks}
     yield line("Worst class, %", "the lowest, in each seed", worst, notes=names)
     yield _envelopes(board, row)
     for share in SHARES.values():
@@ -136,7 +137,7 @@ def _envelopes(board: Board, row: Row) -> Measure:
         over = "images"
         cells = {
             attack: MeasureCell(
-                seeds=", ".join(_between(minimum_envelope(run.accuracies[attack])) for run in row.finished)
+                seeds=", ".join(_between(minimum_envelope(result.accuracies[attack])) for result in row.finished)
             )
             for attack in board.attacks
         }
@@ -145,10 +146,10 @@ def _envelopes(board: Board, row: Row) -> Measure:
 
 def _of_attacks(board: Board, row: Row) -> Iterator[Measure]:
     """What an attack takes from the classes, and what a stronger one takes more."""
-    errors = {attack: [run.boundary_error(attack) for run in row.finished] for attack in board.attacks[1:]}
+    errors = {attack: [result.boundary_error(attack) for result in row.finished] for attack in board.attacks[1:]}
     yield from _of_differences(board, row, errors, name="boundary error", meaning="clean minus robust accuracy")
     if "autoattack" in board.attacks:
-        gaps: PerClass = {"autoattack": [run.attack_gap for run in row.finished]}
+        gaps: PerClass = {"autoattack": [result.attack_gap for result in row.finished]}
         meaning = "PGD-20 minus the stronger attack"
         yield from _of_differences(board, row, gaps, name="PGD-20 gap", meaning=meaning)
 
@@ -188,7 +189,7 @@ def _of_baseline(board: Board, row: Row) -> Iterator[Measure]:
 
 def _of_choice(board: Board, row: Row) -> Iterator[Measure]:
     """What choosing a checkpoint gained; a model that was trained elsewhere has only one."""
-    if row.runs[0].external:
+    if row.results[0].external:
         return
     judged: tuple[Attack, ...] = ("clean", "pgd20")
     for key, metric in (("worst class", worst), ("average", average)):

@@ -60,6 +60,6 @@ def _page(template: jinja2.Template, board: Board, row: Row, *, heading: str, li
 
 def _curves(board: Board, row: Row) -> Iterator[tuple[int, Curves]]:
     """By seed, failed ones included: the curve often shows why."""
-    for run in row.runs:
-        if found := curves(run, class_names=board.class_names):
-            yield run.provenance.seed, found
+    for result in row.results:
+        if found := curves(result, class_names=board.class_names):
+            yield result.provenance.seed, found

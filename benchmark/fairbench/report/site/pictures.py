@@ -76,7 +76,7 @@ def scatters(board: Board) -> list[Scatter]:
     drawn = []
     if points:
         drawn.append(_averages(board, list(points.values())))
-    if known := {row: point for row, point in points.items() if all(_plausible(run) for run in row.runs)}:
+    if known := {row: point for row, point in points.items() if all(_plausible(result) for result in row.results)}:
         drawn.append(_costs(board, known))
     return drawn
 
@@ -109,9 +109,9 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _plausible(run: SeedResult) -> bool:
+def _plausible(result: SeedResult) -> bool:
     """Whether a cost fits on an axis; nobody trains for nothing, and results are not trusted."""
-    return 1e-3 <= run.cost <= 1e4
+    return 1e-3 <= result.cost <= 1e4
 
 
 def _averages(board: Board, points: Sequence[Point]) -> Scatter:
@@ -136,7 +136,7 @@ def _costs(board: Board, rows: dict[Row, Point]) -> Scatter:
             name=point.name,
             x=row.cost,
             y=point.y,
-            across=Interval(min(run.cost for run in row.runs), max(run.cost for run in row.runs)),
+            across=Interval(min(result.cost for result in row.results), max(result.cost for result in row.results)),
             along=point.along,
         )
         for row, point in rows.items()

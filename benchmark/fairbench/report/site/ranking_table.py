@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from fairbench.boards.board import Board
 from fairbench.boards.row import Row
-from fairbench.report.phrases import attack_names, card_of, few_images
+from fairbench.report.phrases import attack_names, card_of
+from fairbench.report.site.sentences import few_images
 from fairbench.statistics.keys import SHARES, distinct_keys, share_size
 
 
@@ -131,7 +132,7 @@ def traits(row: Row) -> dict[str, str]:
         "words": " ".join(map(str, words)).lower(),
         "family": str(card["family"]),
         "teacher": "yes" if needs_teacher(row) else "no",
-        "trained": "elsewhere" if row.runs[0].external else "here",
+        "trained": "elsewhere" if row.results[0].external else "here",
         "verified": "yes" if row.verified else "no",
     }
 

@@ -16,55 +16,55 @@ from fairbench.report.site.facts import Fact, known
 def verification_mark(row: Row) -> str:
     """What the board says about it in a few words; "" if nobody looked again."""
     if contradicted(row):
-        compared = sum(_verdicts(run, run.receipt) for run in row.finished if run.receipt is not None)
-        differing = sum(run.receipt.disagreements for run in row.finished if run.receipt is not None)
+        compared = sum(_verdicts(result, result.receipt) for result in row.finished if result.receipt is not None)
+        differing = sum(result.receipt.disagreements for result in row.finished if result.receipt is not None)
         return f"{differing:,} of {plural(compared, 'verdict')} differ"
     if row.verified:
         return "verified"
-    confirmed = sum(run.verified for run in row.finished)
+    confirmed = sum(result.verified for result in row.finished)
     return f"{confirmed} of {plural(len(row.finished), 'seed')} verified" if confirmed else ""
 
 
 def contradicted(row: Row) -> bool:
     """Whether a second look came to another verdict on any image."""
-    return any(run.receipt is not None and run.receipt.disagreements for run in row.finished)
+    return any(result.receipt is not None and result.receipt.disagreements for result in row.finished)
 
 
 def verification(row: Row) -> list[Fact]:
     """What was attacked again, with which weights and where, and what came of it; nothing if nobody looked."""
 
     def said(say: Callable[[SeedResult, Receipt], str]) -> list[str]:
-        return [say(run, run.receipt) if run.receipt is not None else "" for run in row.runs]
+        return [say(result, result.receipt) if result.receipt is not None else "" for result in row.results]
 
     words = {name: said(say) for name, say in _SAID.items()}
     hashes = {"SHA-256: weights": said(lambda _, found: found.weights)}
     return [*known(words), *known(hashes, code=True)]
 
 
-def _verdicts(run: SeedResult, receipt: Receipt) -> int:
+def _verdicts(result: SeedResult, receipt: Receipt) -> int:
     """How many were compared: on every image, one for each attack."""
-    return sum(receipt.attacked) * len(run.accuracies)
+    return sum(receipt.attacked) * len(result.accuracies)
 
 
-def _images(run: SeedResult, receipt: Receipt) -> str:
-    return f"{sum(receipt.attacked):,} of {len(run.rows):,}"
+def _images(result: SeedResult, receipt: Receipt) -> str:
+    return f"{sum(receipt.attacked):,} of {len(result.rows):,}"
 
 
-def _differing(run: SeedResult, receipt: Receipt) -> str:
-    found = f"{receipt.disagreements:,} of {_verdicts(run, receipt):,}"
+def _differing(result: SeedResult, receipt: Receipt) -> str:
+    found = f"{receipt.disagreements:,} of {_verdicts(result, receipt):,}"
     return f"{found}; {receipt.overstated:,} of them overstate the run" if receipt.disagreements else found
 
 
-def _others(run: SeedResult, receipt: Receipt) -> str:
-    others = len(run.rows) - sum(receipt.attacked)
+def _others(result: SeedResult, receipt: Receipt) -> str:
+    others = len(result.rows) - sum(receipt.attacked)
     if receipt.disagreements or not others:
         return ""
-    counts = [int(count) for count in run.accuracies["clean"].counts]
+    counts = [int(count) for count in result.accuracies["clean"].counts]
     return f"at most {receipt.others_at_most(counts):,} of {others:,} (95 %)"
 
 
-def _weights(run: SeedResult, receipt: Receipt) -> str:
-    evaluated = run.provenance.checkpoints.get("selected", "")
+def _weights(result: SeedResult, receipt: Receipt) -> str:
+    evaluated = result.provenance.checkpoints.get("selected", "")
     if not receipt.weights:
         return "given without a file"
     if not evaluated:

@@ -10,8 +10,7 @@ from rich.text import Text
 from fairbench.boards.board import Board
 from fairbench.boards.head_to_head import Contest, HeadToHead
 from fairbench.report.headings import heading
-from fairbench.report.paper.paper_table import statistics_sentence
-from fairbench.report.phrases import NOTHING, attack_names, percent, plural, protocol_sentence
+from fairbench.report.phrases import NOTHING, attack_names, percent, plural, protocol_sentence, separation_sentence
 from fairbench.statistics import mcnemar
 
 DIFFERENCE = 0.02
@@ -23,7 +22,7 @@ def duel(board: Board, found: HeadToHead) -> Group:
     first, second = found.first.label, found.second.label
     names = attack_names(board)
     lines: list[RenderableType] = [Text(f"{heading(board)}. {protocol_sentence(board)}"), Text()]
-    lines += [_order(found), Text(statistics_sentence(board)), Text()]
+    lines += [_order(found), Text(separation_sentence(board)), Text()]
     lines += [_tests(found, attack=names[board.attack]), Text(_explanation(found)), Text()]
     lines += [Text(f"To see a difference of {100 * DIFFERENCE:g} points (power 80 %, 5 % two-sided):")]
     lines += [
@@ -32,9 +31,9 @@ def duel(board: Board, found: HeadToHead) -> Group:
         if not contest.picked
         for sentence in _needs(contest, pairs=found.pairs)
     ]
-    verdicts = found.decisions(found.standings)
-    wins, losses = ([key for key, verdict in verdicts.items() if verdict == wanted] for wanted in (1, -1))
-    ties = plural(len(verdicts) - len(wins) - len(losses), "tie")
+    decisions = found.decisions(found.standings)
+    wins, losses = ([key for key, decision in decisions.items() if decision == wanted] for wanted in (1, -1))
+    ties = plural(len(decisions) - len(wins) - len(losses), "tie")
     return Group(
         *lines, Text(), Text(f"{first} against {second}: {_count(wins, 'win')}, {ties}, {_count(losses, 'loss')}.")
     )
@@ -52,8 +51,8 @@ def _order(found: HeadToHead) -> Table:
     table.add_column("difference", justify="right")
     table.add_column("places", justify="right")
     among = {f"of {plural(found.pairs, 'pair')}": found.standings} if found.pairs > 1 else {}
-    verdicts = {name: found.decisions(one) for name, one in {**among, "this pair alone": found.alone}.items()}
-    for name in verdicts:
+    decisions = {name: found.decisions(one) for name, one in {**among, "this pair alone": found.alone}.items()}
+    for name in decisions:
         table.add_column(f"better,\n{name}")
     winners = {1: escape(found.first.label), -1: escape(found.second.label), 0: "tie"}
     for key in found.standings:
@@ -64,7 +63,7 @@ def _order(found: HeadToHead) -> Table:
         ]
         ranks = "  ".join(f"{by_key.ranks[i][0]}–{by_key.ranks[i][1]}" for i in places)
         difference = _signed(by_key.values[places[0]] - by_key.values[places[1]])
-        table.add_row(key, *values, difference, ranks, *(winners[verdict[key]] for verdict in verdicts.values()))
+        table.add_row(key, *values, difference, ranks, *(winners[by_name[key]] for by_name in decisions.values()))
     return table
 
 

@@ -33,31 +33,31 @@ def terminal_table(board: Board) -> Table:
             for attack in reversed(board.attacks)
             for metric in (worst, average)
         ]
-        cells = [*accuracies, *_bound(board, *row.audits.values()), multiple(row.cost), str(len(row.runs))]
+        cells = [*accuracies, *_bound(board, *row.audits.values()), multiple(row.cost), str(len(row.results))]
         rank = str(first) if first == last else f"{first}–{last}"
         table.add_row(rank, escape(row.label), *cells)
     for row in board.unranked:
-        for run in row.runs:
-            table.add_row(NOTHING, *_single(board, row, run), style="dim")
+        for result in row.results:
+            table.add_row(NOTHING, *_single(board, row, result), style="dim")
     if board.external:
         table.add_section()
     for row in board.external:
-        for run in row.runs:
-            table.add_row(NOTHING, *_single(board, row, run))
+        for result in row.results:
+            table.add_row(NOTHING, *_single(board, row, result))
     return table
 
 
-def _single(board: Board, row: Row, run: SeedResult) -> list[str]:
+def _single(board: Board, row: Row, result: SeedResult) -> list[str]:
     """One seed of a row without a mean."""
-    name = escape(f"{row.label}, seed {run.provenance.seed}")
-    if not run.finished:
+    name = escape(f"{row.label}, seed {result.provenance.seed}")
+    if not result.finished:
         return [f"{name}: failed", *[NOTHING] * (2 * len(board.attacks) + 2), *_bound(board)]
     accuracies = [
-        percent(metric(run.accuracies[attack].values))
+        percent(metric(result.accuracies[attack].values))
         for attack in reversed(board.attacks)
         for metric in (worst, average)
     ]
-    return [name, *accuracies, *_bound(board, run.audit), multiple(run.cost), "1"]
+    return [name, *accuracies, *_bound(board, result.audit), multiple(result.cost), "1"]
 
 
 def _bound(board: Board, *audits: Audit | None) -> list[str]:

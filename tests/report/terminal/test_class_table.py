@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from fairbench.outcomes.store import read_outcomes
-from fairbench.report.site.class_table import class_table
+from fairbench.report.terminal.class_table import class_table
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""Which runs were verified: a receipt counts only if it fits the outcome file that it lies beside, byte for byte.
+"""Which results were verified: a receipt counts only if it fits the outcome file that it lies beside, byte for byte.
 
-runs, problems = with_receipts(runs, Path("results"))
-runs[0].verified
+results, problems = with_receipts(results, Path("results"))
+results[0].verified
 """
 
 from collections.abc import Sequence
@@ -14,45 +14,45 @@ from fairbench.errors import UserError
 from fairbench.outcomes.receipt import ENDING, Receipt, outcomes_sha256, read_receipt, receipt_file, receipt_files
 
 
-def with_receipts(runs: Sequence[SeedResult], results: Path) -> tuple[list[SeedResult], list[Problem]]:
-    """The runs with what a second look at each found, and the receipts that cannot be used.
+def with_receipts(results: Sequence[SeedResult], folder: Path) -> tuple[list[SeedResult], list[Problem]]:
+    """The results with what a second look at each found, and the receipts that cannot be used.
 
     Args:
-        runs: of the outcome files that could be read.
-        results: the folder that their files are below.
+        results: of the outcome files that could be read.
+        folder: that their files are below.
     """
-    expected = {receipt_file(results / run.file): run for run in runs}
+    expected = {receipt_file(folder / result.file): result for result in results}
     receipts: dict[str, Receipt] = {}
     problems = []
-    for path in receipt_files(results):
-        run = expected.get(path)
+    for path in receipt_files(folder):
+        result = expected.get(path)
         outcomes = path.with_name(path.name.removesuffix(ENDING) + ".parquet")
-        file = path.relative_to(results).as_posix()
-        if run is not None:
+        file = path.relative_to(folder).as_posix()
+        if result is not None:
             try:
-                receipts[run.file] = _fitting(path, run, outcomes)
+                receipts[result.file] = _fitting(path, result, outcomes)
             except UserError as error:
                 message = f"{error} The run is not verified: verify it again, or remove the receipt."
                 problems.append(Problem(file=file, message=message.replace(str(path), file)))
         elif not outcomes.exists():  # one that is there and unusable is a problem by itself
             message = f"{file} speaks of {outcomes.name}, which is not there; remove it, or put that file back."
             problems.append(Problem(file=file, message=message))
-    return [replace(run, receipt=receipts.get(run.file)) for run in runs], problems
+    return [replace(result, receipt=receipts.get(result.file)) for result in results], problems
 
 
-def _fitting(path: Path, run: SeedResult, outcomes: Path) -> Receipt:
-    """The receipt of a run.
+def _fitting(path: Path, result: SeedResult, outcomes: Path) -> Receipt:
+    """The receipt of a result.
 
     Raises:
-        UserError: if it is unreadable, of other bytes, or of images that the run does not have.
+        UserError: if it is unreadable, of other bytes, or of images that the result does not have.
     """
     receipt = read_receipt(path)
     if receipt.outcomes != outcomes_sha256(outcomes):
         raise UserError(f"{path} speaks of another {outcomes.name} than the one that is there.")
-    counts = run.accuracies["clean"].counts.tolist() if run.finished else []
+    counts = result.accuracies["clean"].counts.tolist() if result.finished else []
     attacked = receipt.attacked
     known = len(attacked) == len(counts) and all(0 <= n <= count for n, count in zip(attacked, counts, strict=True))
-    verdicts = sum(attacked) * len(run.accuracies)
+    verdicts = sum(attacked) * len(result.accuracies)
     if not known or not verdicts or not 0 <= receipt.overstated <= receipt.disagreements <= verdicts:
         raise UserError(f"{path} counts images or verdicts that {outcomes.name} does not have.")
     return receipt

@@ -1,0 +1,43 @@
+"""Files to seed results: what is read, and what becomes a problem with its reason."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fairbench.boards.reading import read_results
+
+WriteRun = Callable[..., Path]
+
+
+def test_a_missing_folder_holds_nothing(tmp_path: Path) -> None:
+    read = read_results(tmp_path / "missing")
+    assert (read.results, read.problems) == ((), ())
+
+
+def test_results_come_in_the_order_of_their_files_with_their_receipts(
+    results: Path, write_run: WriteRun, write_receipt_of: Callable[..., Path]
+) -> None:
+    for label, seed in (("b", 1), ("b", 0), ("a", 0)):
+        write_run(label, seed=seed)
+    write_receipt_of(results / "digits" / "b" / "seed1.parquet")
+    read = read_results(results)
+    assert [result.file for result in read.results] == [
+        "digits/a/seed0.parquet",
+        "digits/b/seed0.parquet",
+        "digits/b/seed1.parquet",
+    ]
+    assert [result.verified for result in read.results] == [False, False, True]
+    assert read.problems == ()
+
+
+def test_what_cannot_be_used_is_a_problem_and_the_rest_is_read(
+    results: Path, write_run: WriteRun, write_receipt_of: Callable[..., Path]
+) -> None:
+    """Problems name files as people see them, below the results folder."""
+    good, bad = (write_run("a", seed=seed) for seed in range(2))
+    bad.write_bytes(b"PAR1 and then nothing")
+    write_receipt_of(good).write_text("{}", encoding="utf-8")
+    read = read_results(results)
+    assert [result.file for result in read.results] == ["digits/a/seed0.parquet"]
+    assert [problem.file for problem in read.problems] == ["digits/a/seed1.parquet", "digits/a/seed0.verified.json"]
+    assert "not a readable parquet file" in read.problems[0].message
+    assert not any(str(results) in problem.message for problem in read.problems)
