@@ -312,13 +312,13 @@ def test_a_checkpoint_that_is_none_fails_its_run_only(cli: Cli, tmp_path: Path) 
     import torch
 
     from fairbench import load_suite
-    from fairbench.execution.plan import make_plan
+    from fairbench.execution.plan import Planner
     from fairbench.method import registry
 
     suite = tmp_path / "mine.toml"
     suite.write_text(SUITE.replace('name = "mine"\nfile = "mine.npz"', 'name = "digits"'))
     chosen = [("pgd-at", registry.create("pgd-at", {}))]
-    run = make_plan(load_suite(str(suite)), chosen, seeds=(0,), create=registry.create, dataset_digest="")[0]
+    run = Planner(suite=load_suite(str(suite)), create=registry.create).plan(chosen, seeds=(0,))[0]
     folder = run.work_folder(tmp_path / "runs")
     folder.mkdir(parents=True)
     torch.save({"weights": [1, 2]}, folder / "state.pt")

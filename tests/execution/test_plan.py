@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fairbench import Method, Suite, load_suite
-from fairbench.execution.plan import State, make_plan, run_status
+from fairbench.execution.plan import Planner, State, run_status
 from fairbench.method import registry
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.store import Outcomes, no_rows, write_outcomes
@@ -21,7 +21,7 @@ from fairbench.protocol.suite import MethodDefaults
 def _plan(*names: str, suite: Suite | None = None, seeds: tuple[int, ...] = (0, 1)) -> list[Run]:
     chosen: list[tuple[str, Method]] = [(name, registry.create(name, {})) for name in names]
     suite = suite or load_suite("digits")
-    return make_plan(suite, chosen, seeds=seeds, create=registry.create, dataset_digest="")
+    return Planner(suite=suite, create=registry.create).plan(chosen, seeds=seeds)
 
 
 def test_the_key_of_a_run_is_pinned() -> None:
@@ -69,7 +69,7 @@ def test_the_label_names_changed_parameters_only() -> None:
 
     def label(changes: dict[str, str]) -> str:
         chosen = [("trades", registry.create("trades", changes))]
-        return make_plan(suite, chosen, seeds=(0,), create=registry.create, dataset_digest="")[0].label
+        return Planner(suite=suite, create=registry.create).plan(chosen, seeds=(0,))[0].label
 
     assert label({}) == label({"beta": "6"}) == "trades"
     assert label({"beta": "3"}) == label({"beta": "3.0"}) != label({"beta": "4"})
@@ -83,7 +83,7 @@ def test_the_label_compares_with_the_defaults_of_the_suite() -> None:
 
     def run(suite: Suite, beta: float) -> Run:
         chosen: list[tuple[str, Method]] = [("trades", registry.create("trades", {"beta": beta}))]
-        return make_plan(suite, chosen, seeds=(0,), create=registry.create, dataset_digest="")[0]
+        return Planner(suite=suite, create=registry.create).plan(chosen, seeds=(0,))[0]
 
     assert run(three, 3).label == run(suite, 6).label == "trades"
     assert run(three, 6).changed == (("beta", 6.0),)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fairbench import load_suite
-from fairbench.execution.plan import make_plan
+from fairbench.execution.plan import Planner
 from fairbench.execution.runner import Runner, Where, needed_tasks, run_statuses
 from fairbench.execution.task import Advanced, Ended, Ending, Event, Task
 from fairbench.method import registry
@@ -66,7 +66,7 @@ def where(tmp_path: Path) -> Where:
 def runs() -> list[Run]:
     """Two seeds of FRL, ABSLD and what they need: two hot starts and a teacher."""
     chosen = [(name, registry.create(name, {})) for name in ("frl", "absld")]
-    return make_plan(load_suite("digits"), chosen, seeds=(0, 1), create=registry.create, dataset_digest="")
+    return Planner(suite=load_suite("digits"), create=registry.create).plan(chosen, seeds=(0, 1))
 
 
 def _tasks(runs: list[Run], where: Where) -> list[Task]:

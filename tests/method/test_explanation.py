@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fairbench import Batch, Card, Method, hyperparameter, load_suite
-from fairbench.execution.plan import make_plan
+from fairbench.execution.plan import Planner
 from fairbench.method import registry
 from fairbench.method.explanation import explained_card, explained_hyperparameters, first_paragraph
 
@@ -112,7 +112,7 @@ def test_words_are_no_part_of_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     suite, method = load_suite("digits"), registry.load("trades")
 
     def key() -> str:
-        (run,) = make_plan(suite, [("trades", method())], seeds=[0], create=registry.create, dataset_digest="")
+        (run,) = Planner(suite=suite, create=registry.create).plan([("trades", method())], seeds=[0])
         return run.key
 
     before = key()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fairbench import load_suite
 from fairbench.attacks import Ball
 from fairbench.data.loading import load_dataset
-from fairbench.execution.plan import make_plan
+from fairbench.execution.plan import Planner
 from fairbench.method.contract import Batch, Method, Setup, Validation
 from fairbench.method.losses import cross_entropy, kl_divergence
 from fairbench.outcomes.work_folder import WorkFolder
@@ -384,7 +384,7 @@ def train(tmp_path: Path) -> Callable[..., dict[str, Tensor]]:
             evaluation=replace(suite.evaluation, tier="screen", pgd_steps=1, pgd_step=0.075),
         )
         dataset = load_dataset(suite.dataset, folder=suite.folder, data_dir=tmp_path)
-        (planned,) = make_plan(suite, [("cfa", method)], seeds=[0], create=lambda *_: method, dataset_digest="")
+        (planned,) = Planner(suite=suite, create=lambda *_: method).plan([("cfa", method)], seeds=[0])
         folder = WorkFolder(tmp_path / planned.key)
         real_training(planned, method, dataset, folder=folder, device=torch.device("cpu"))
         return load_file(folder.checkpoint("last"))

@@ -33,7 +33,7 @@ from fairbench.attacks.watched import Watched
 from fairbench.data.loading import load_dataset
 from fairbench.evaluation.screening import screen
 from fairbench.evaluation.tiers import attack_by_tier
-from fairbench.execution.plan import make_plan
+from fairbench.execution.plan import Planner
 from fairbench.method import registry
 from fairbench.models import build_model
 from fairbench.models.checkpoint import load_weights
@@ -162,7 +162,7 @@ def _trained_on_digits(method_name: str, folder: Path) -> Network:
     suite = replace(suite, recipe=replace(suite.recipe, epochs=40))
     dataset = load_dataset(suite.dataset, folder=suite.folder, data_dir=folder)
     method = registry.create(method_name, {})
-    (run,) = make_plan(suite, [(method_name, method)], seeds=[0], create=registry.create, dataset_digest="")
+    (run,) = Planner(suite=suite, create=registry.create).plan([(method_name, method)], seeds=[0])
     work = WorkFolder(folder)
     train(run, method, dataset, folder=work, device=torch.device("cpu"))
     model = model_of(run, dataset)

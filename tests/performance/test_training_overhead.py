@@ -22,7 +22,7 @@ from torch import nn
 from fairbench import load_suite
 from fairbench.attacks import frozen
 from fairbench.data.dataset import Dataset, Split
-from fairbench.execution.plan import make_plan
+from fairbench.execution.plan import Planner
 from fairbench.method import registry
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.training.loop import _Training
@@ -80,7 +80,7 @@ def test_overhead(name: str, architecture: str, shape: tuple[int, int, int], ima
     classes = tuple(map(str, range(10)))
     dataset = Dataset(name="noise", train=split, validation=split, test=split, class_names=classes)
     method = registry.create(name, {})
-    run = make_plan(suite, [(name, method)], seeds=[0], create=registry.create, dataset_digest="")[-1]
+    run = Planner(suite=suite, create=registry.create).plan([(name, method)], seeds=[0])[-1]
     folder = WorkFolder(tmp_path)
     training = _Training(run, method, dataset, folder=folder, device=torch.device("cpu"), prerequisites={})
     method.start()

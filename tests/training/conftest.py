@@ -11,7 +11,7 @@ import torch
 from fairbench import Method, Suite, load_suite
 from fairbench.data.dataset import Dataset
 from fairbench.data.loading import load_dataset
-from fairbench.execution.plan import make_plan
+from fairbench.execution.plan import Planner
 from fairbench.method import registry
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.progress import Progress, silent
@@ -59,7 +59,7 @@ def plan_one(short_suite: Suite) -> PlanOne:
         name: str, method: Method | None = None, *, suite: Suite = short_suite, seed: int = 0, **changes: Any
     ) -> Run:
         method = method or registry.create(name, changes)
-        return make_plan(suite, [(name, method)], seeds=[seed], create=registry.create, dataset_digest="")[-1]
+        return Planner(suite=suite, create=registry.create).plan([(name, method)], seeds=[seed])[-1]
 
     return plan
 

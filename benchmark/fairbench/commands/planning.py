@@ -7,13 +7,31 @@ from fairbench.commands.options.selection import Selection
 from fairbench.data.digest import dataset_digest
 from fairbench.data.sources import dataset_names
 from fairbench.errors import UserError, unknown
-from fairbench.execution.plan import make_plan
+from fairbench.execution.plan import Planner
 from fairbench.method import registry
 from fairbench.method.contract import Method
 from fairbench.models import model_names
+from fairbench.outcomes.tuned_rates import known_rates
 from fairbench.protocol.run import Run
 from fairbench.protocol.suite import Parameter, Suite
 from fairbench.protocol.suite_file import load_suite
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """What a selection means, before seeds.
+
+    Attributes:
+        suite: the protocol.
+        methods: registered names and configured methods.
+        planner: makes their runs.
+        problems: one sentence per method that cannot be used.
+    """
+
+    suite: Suite
+    methods: list[tuple[str, Method]]
+    planner: Planner
+    problems: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +50,27 @@ class Planned:
 
 
 def plan(selection: Selection) -> Planned:
-    """Resolve a selection.
+    """The runs of a selection.
 
     Raises:
         UserError: for anything that does not exist or is not allowed. A broken method that nobody named is a problem of
             the plan, not an error.
+    """
+    resolved = resolve(selection)
+    suite = resolved.suite
+    seeds = tuple(dict.fromkeys(selection.seeds)) or suite.seeds
+    if suite.tuning and suite.tuning.seed in seeds:
+        raise UserError(
+            f"--seed {suite.tuning.seed} is the tuning seed of the suite {suite.name}; no run is ranked on it."
+        )
+    return Planned(suite=suite, runs=resolved.planner.plan(resolved.methods, seeds=seeds), problems=resolved.problems)
+
+
+def resolve(selection: Selection) -> Resolved:
+    """What a selection means.
+
+    Raises:
+        UserError: as `plan`.
     """
     suite = load_suite(selection.suite)
     evaluation = replace(
@@ -70,14 +104,14 @@ def plan(selection: Selection) -> Planned:
             if selection.methods:
                 raise
             problems.append(str(error))
-    runs = make_plan(
-        suite,
-        chosen,
-        seeds=tuple(dict.fromkeys(selection.seeds)) or suite.seeds,
+    digest = dataset_digest(suite.dataset, folder=suite.folder)
+    planner = Planner(
+        suite=suite,
         create=create,
-        dataset_digest=dataset_digest(suite.dataset, folder=suite.folder),
+        rates=known_rates(suite, selection.tuned, dataset_digest=digest),
+        dataset_digest=digest,
     )
-    return Planned(suite=suite, runs=runs, problems=problems)
+    return Resolved(suite=suite, methods=chosen, planner=planner, problems=problems)
 
 
 def _check_names(suite: Suite) -> None:

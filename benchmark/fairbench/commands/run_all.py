@@ -13,9 +13,8 @@ from fairbench.commands.options.folders import RunFolders
 from fairbench.commands.options.selection import Selection
 from fairbench.commands.planning import Planned, plan
 from fairbench.errors import INTERRUPTED
-from fairbench.execution.devices import devices, tasks_at_once
+from fairbench.execution.executors import local_executor
 from fairbench.execution.plan import RunStatus, State
-from fairbench.execution.processes import LocalProcesses
 from fairbench.execution.runner import Runner, Where, needed_tasks, run_statuses
 from fairbench.execution.task import Ending, Task
 from fairbench.report.terminal.console import console as make_console
@@ -35,7 +34,7 @@ def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> 
     planned = plan(selection)
     found = run_statuses(planned.runs, where)
     tasks = needed_tasks(found, where, rerun=computing.rerun)
-    where_to = devices(computing.device) if tasks else ()
+    executor = local_executor(tasks=len(tasks), jobs=computing.jobs, device=computing.device) if tasks else None
     blocked = _blocked(found, tasks)
     problems = [*planned.problems, *blocked]
     if computing.dry_run:
@@ -43,7 +42,7 @@ def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> 
         return 1 if problems else 0
     for problem in problems:
         console.print(f"[yellow]Note:[/yellow] {escape(problem)}")
-    if not tasks:
+    if executor is None:
         finished = sum(one.state is State.DONE for one in found)
         said = "was computed" if blocked else "to do"
         console.print(f"Nothing {said}: {finished} of {len(found)} runs of {planned.suite.name} are done.")
@@ -51,8 +50,6 @@ def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> 
         return 1 if problems else 0
     _check_folders(planned, where)
     _check_data(planned, where)
-    workers = min(computing.jobs or tasks_at_once(where_to), len(tasks))
-    executor = LocalProcesses(jobs=workers, devices=where_to)
     failed = False
     with Display(console, total=len(tasks), reused=len(planned.runs) - len(tasks) - len(blocked)) as display:
         runner = Runner(executor, started=display.started, advanced=display.advanced, ended=display.ended)

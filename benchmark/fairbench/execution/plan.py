@@ -14,6 +14,7 @@ from fairbench.method.contract import Method
 from fairbench.outcomes.comparability import tier_below
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.store import read_provenance
+from fairbench.outcomes.tuned_rates import TunedRates
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.run import Run
 from fairbench.protocol.suite import Parameter, Suite
@@ -63,58 +64,79 @@ class RunStatus:
         }
 
 
-def make_plan(
-    suite: Suite,
-    methods: Iterable[tuple[str, Method]],
-    *,
-    seeds: Sequence[int],
-    create: Create,
-    dataset_digest: str,
-) -> list[Run]:
-    """Runs of every method and seed with their prerequisites, each once, prerequisites first.
+@dataclass(kw_only=True)
+class Planner:
+    """Makes the runs of a suite.
 
-    Args:
+    Attributes:
         suite: the protocol.
-        methods: registered names and configured methods.
-        seeds: training seeds.
-        create: makes the methods of prerequisites.
+        create: makes methods.
+        rates: what tuning found; None if every row is to be trained at the suite's learning rate.
         dataset_digest: of the suite's `.npz` file, or "".
     """
-    planned: dict[str, Run] = {}
 
-    def add(run: Run) -> None:
-        for _, prerequisite in run.prerequisites:
-            add(prerequisite)
-        planned.setdefault(run.key, run)
+    suite: Suite
+    create: Create
+    rates: TunedRates | None = None
+    dataset_digest: str = ""
 
-    def resolve(name: str, method: Method, seed: int, *, teacher: bool = False) -> Run:
-        taught = teacher and suite.teacher != suite.model
-        needed = []
+    def run(self, name: str, method: Method, *, seed: int, teacher: bool = False, rate: float | None = None) -> Run:
+        """A run with all that it builds on.
+
+        Args:
+            name: registered name.
+            method: configured.
+            seed: of the training; a teacher has the suite's first one.
+            teacher: whether it is trained on the network of the suite's teacher.
+            rate: times the suite's learning rate; the tuned one by default, which is 1 where there is none.
+        """
+        suite, needed = self.suite, []
         for need in method.prerequisites():
-            first_seed = suite.seeds[0] if need.role == "teacher" else seed
-            made = create(need.method, dict(need.parameters))
-            needed.append(
-                (need.role, resolve(need.method, made, first_seed, teacher=teacher or need.role == "teacher"))
-            )
-        return Run(
-            suite=suite.teaching() if taught else suite,
+            taught = teacher or need.role == "teacher"
+            made = self.create(need.method, dict(need.parameters))
+            first = suite.seeds[0] if need.role == "teacher" else seed
+            needed.append((need.role, self.run(need.method, made, seed=first, teacher=taught)))
+        on_teacher = teacher and suite.teacher != suite.model
+        run = Run(
+            suite=suite.teaching() if on_teacher else suite,
             method=name,
             parameters=tuple(sorted(method.parameters().items())),
             changed=_changed_parameters(method, type(method).configured(suite.defaults_of(name))),
             recipe=method.recipe(suite.recipe),
             seed=seed,
-            role="teacher" if taught else "method",
+            role="teacher" if on_teacher else "method",
             prerequisites=tuple(needed),
-            dataset_digest=dataset_digest,
+            dataset_digest=self.dataset_digest,
         )
+        tuned = self.rates.methods.get(run.label) if self.rates else None
+        if rate is None:
+            rate = tuned.rate if tuned else 1.0
+        faster = replace(suite.recipe, learning_rate=rate * suite.recipe.learning_rate)
+        return replace(run, rate=rate, recipe=method.recipe(faster), trials=tuned.trials if tuned else ())
 
-    runs = [resolve(name, method, seed) for name, method in methods for seed in seeds]
-    for run in runs:  # teachers and hot starts first: others wait for them
-        for _, prerequisite in run.prerequisites:
-            add(prerequisite)
-    for run in runs:
-        add(run)
-    return list(planned.values())
+    def plan(self, methods: Iterable[tuple[str, Method]], *, seeds: Sequence[int]) -> list[Run]:
+        """Runs of every method and seed, each once: one seed after the other, prerequisites before what needs them.
+
+        Args:
+            methods: registered names and configured methods.
+            seeds: of the trainings.
+        """
+        planned: dict[str, Run] = {}
+
+        def add(run: Run) -> None:
+            for _, prerequisite in run.prerequisites:
+                add(prerequisite)
+            planned.setdefault(run.key, run)
+
+        named = list(methods)
+        for seed in seeds:  # so that there is a whole board early
+            runs = [self.run(name, method, seed=seed) for name, method in named]
+            for run in runs:  # teachers and hot starts first: others wait for them
+                for _, prerequisite in run.prerequisites:
+                    add(prerequisite)
+            for run in runs:
+                add(run)
+        return list(planned.values())
 
 
 def _changed_parameters(method: Method, usual: Method) -> tuple[tuple[str, Parameter], ...]:

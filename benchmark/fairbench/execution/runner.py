@@ -72,6 +72,22 @@ def needed_tasks(found: Iterable[RunStatus], where: Where, *, rerun: Rerun) -> l
     return [tasks[key] for key in known if key in tasks]
 
 
+def training_tasks(runs: Iterable[Run], where: Where) -> list[Task]:
+    """Of runs that are to be trained and not evaluated, and of what they build on and is not trained here."""
+    tasks: dict[str, Task] = {}
+
+    def add(run: Run) -> None:
+        if WorkFolder.of(run, where.work_dir).is_trained:
+            return
+        for _, needed in run.prerequisites:
+            add(needed)
+        tasks.setdefault(run.key, replace(_task(run, where), evaluate=False))
+
+    for run in runs:
+        add(run)
+    return list(tasks.values())
+
+
 def _repeated(one: RunStatus, rerun: Rerun) -> bool:
     if rerun == "always":
         return one.state is not State.RUNNING

@@ -4,11 +4,11 @@
     tuning.next_runs(chosen)            # trials that can be trained now
     tuning.found.methods["absld"].rate  # 10.0, once the last trial of absld is there
 
-Every row of a board has the same number of trials: one at each rate of the suite's grid, and one more, which goes beyond
-the end of the grid if the best rate lies there, and between the best rate and the better one of its neighbours if not. A
-training that fails has spent its trial. What a method builds on (a teacher, a hot start) is tuned first, as a row of its
-own, and trained at its best rate. Trials are runs on a seed that no ranked run has; they are never evaluated on test
-images, and their work folders are the cache.
+Every row of a board has the same number of trials: one at each rate of the suite's grid, and one more, which goes
+beyond the end of the grid if the best rate lies there, and between the best rate and the better one of its neighbours
+if not. A training that fails has spent its trial. What a method builds on (a teacher, a hot start) is tuned first, as a
+row of its own, and trained at its best rate. Trials are runs on a seed that no ranked run has; they are never evaluated
+on test images, and their work folders are the cache.
 """
 
 import json
@@ -19,9 +19,10 @@ from pathlib import Path
 
 from fairbench.execution.plan import Planner
 from fairbench.method.contract import Method
-from fairbench.outcomes.tuned_rates import Trial, TunedMethod, TunedRates
+from fairbench.outcomes.tuned_rates import TunedRates
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.run import Run
+from fairbench.protocol.tuning import Trial, TunedMethod
 
 
 class Tuning:
@@ -51,7 +52,7 @@ class Tuning:
         return frozenset(self._waiting)
 
     def next_runs(self, chosen: Iterable[tuple[str, Method]]) -> list[Run]:
-        """Trials that are missing and whose prerequisites are tuned; empty once every row is, or waits for a failed one.
+        """Trials that are missing and whose prerequisites are tuned; none once every row is tuned.
 
         Rows whose trials are complete are tuned on the way, so that what needs them can go on.
 
@@ -67,7 +68,10 @@ class Tuning:
             if any(needed.label in self._waiting for _, needed in row.prerequisites):
                 self._waiting.add(row.label)
                 continue
-            at = {rate: self._planner.run(name, method, seed=self._seed, teacher=teacher, rate=rate) for rate in self._grid}
+            at = {
+                rate: self._planner.run(name, method, seed=self._seed, teacher=teacher, rate=rate)
+                for rate in self._grid
+            }
             trials = self._trials(at)
             if len(trials) == len(self._grid):
                 last = last_rate(trials)
@@ -86,7 +90,9 @@ class Tuning:
     def _seed(self) -> int:
         return self._planner.suite.seeds[0]
 
-    def _subjects(self, chosen: Iterable[tuple[str, Method]], *, teacher: bool = False) -> Iterator[tuple[str, Method, bool]]:
+    def _subjects(
+        self, chosen: Iterable[tuple[str, Method]], *, teacher: bool = False
+    ) -> Iterator[tuple[str, Method, bool]]:
         """Rows to tune, what they need before themselves, and whether they are trained on the teacher's network."""
         for name, method in chosen:
             for need in method.prerequisites():
@@ -109,16 +115,14 @@ def trial_of(folder: WorkFolder, *, rate: float) -> Trial | None:
     summary = json.loads(folder.summary.read_text(encoding="utf-8"))
     selected = next(entry for entry in summary["history"] if entry["epoch"] == summary["selected_epoch"])
     robust = [accuracy for accuracy in selected["validation_robust"] if accuracy is not None]
-    return Trial(
-        rate=rate, average=math.fsum(robust) / len(robust), worst=min(robust), epoch=summary["selected_epoch"]
-    )
+    return Trial(rate=rate, average=math.fsum(robust) / len(robust), worst=min(robust), epoch=summary["selected_epoch"])
 
 
 def last_rate(trials: Iterable[Trial]) -> float:
     """Where the trial after the grid is best spent, to three digits.
 
-    Beyond the grid, by the ratio of its last two rates, if the best rate lies at that end; else at the geometric mean of
-    the best rate and the better one of its neighbours. If every training failed, at a rate below all of them.
+    Beyond the grid, by the ratio of its last two rates, if the best rate lies at that end; else at the geometric mean
+    of the best rate and the better one of its neighbours. If every training failed, at a rate below all of them.
 
     Args:
         trials: at every rate of the grid, of which there are two at least.

@@ -8,7 +8,7 @@ import contextlib
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ from fairbench.errors import TrainingFailedError, UserError
 from fairbench.evaluation.circumstances import circumstances
 from fairbench.evaluation.judgement import judge
 from fairbench.execution.plan import State, run_status
+from fairbench.execution.privileges import privileges
 from fairbench.execution.task import Ended, Ending, Task
 from fairbench.method import registry
 from fairbench.method.contract import Method
@@ -70,7 +71,7 @@ def _locked(task: Task, folder: WorkFolder, progress: Progress) -> Ended:
         _compute(task, folder, progress)
     except TrainingFailedError as error:
         if not task.judge:
-            folder.remember_failure(str(error))
+            folder.remember_failure(str(error), training=True)
         return Ended(key=run.key, ending=Ending.FAILED, reason=str(error))
     except Exception as error:  # noqa: BLE001  the border of a run: its problem must not stop the others
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
@@ -97,7 +98,7 @@ def _compute(task: Task, folder: WorkFolder, progress: Progress) -> None:
                 folder=folder,
                 device=device,
                 prerequisites=prerequisites,
-                prerequisite_cost=_prerequisite_cost(task),
+                costs=_costs(task),
                 progress=progress,
             )
         except TrainingFailedError as error:
@@ -135,6 +136,8 @@ def _known(task: Task, method: Method, dataset: Dataset) -> Provenance:
         changed=plain(run.changed),
         card=explained_card(type(method)),
         hyperparameters=explained_hyperparameters(type(method)),
+        privileges=privileges(run, method),
+        tuning=[asdict(trial) for trial in run.trials],
         train_counts=list(dataset.train_counts),
         warnings=_declared(method),
     )
@@ -159,16 +162,17 @@ def _done(judged: Provenance, trained: Trained, *, seconds: float) -> Provenance
         passes=trained.passes,
         cost=trained.cost,
         prerequisite_cost=trained.prerequisite_cost,
+        teacher_cost=trained.teacher_cost,
         seconds={"training": trained.seconds, **judged.seconds, "evaluation": seconds},
         peak_memory=max(trained.peak_memory, judged.peak_memory),
         checkpoints=trained.checkpoints,
     )
 
 
-def _prerequisite_cost(task: Task) -> float:
-    """What the hot start cost, its own included."""
-    folders = [WorkFolder.of(needed, task.work_dir) for role, needed in task.run.prerequisites if role == "hot start"]
-    return sum(found.cost + found.prerequisite_cost for found in map(read_trained, folders))
+def _costs(task: Task) -> dict[str, float]:
+    """What each prerequisite cost, its own hot start included, by role."""
+    trained = {role: read_trained(WorkFolder.of(needed, task.work_dir)) for role, needed in task.run.prerequisites}
+    return {role: found.cost + found.prerequisite_cost for role, found in trained.items()}
 
 
 def _trained_model(task: Task, needed: Run, dataset: Dataset) -> nn.Module:

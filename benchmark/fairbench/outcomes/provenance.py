@@ -9,6 +9,11 @@ from fairbench.errors import UserError
 from fairbench.typed_json import from_object, read_object
 
 SCHEMA_VERSION = 2
+
+Privilege = Literal["teacher", "hot start", "weight averaging", "validation accuracies", "validation images"]
+"""What a run may have beyond the training split: larger or earlier networks, an average of its weights, and the split
+that is held out, as accuracies by which it steers or as images."""
+
 METADATA_KEY = b"fairbench"
 
 
@@ -43,8 +48,11 @@ class Provenance:
         flags: raised by the evaluation, by name: numbers, booleans or text; see `fairbench.evaluation.judgement`.
         warnings: sentences for people, raised anywhere on the way.
         passes: image passes by network: forwards, input_backwards, weight_backwards, relative_cost of one pass.
+        privileges: what it had beyond the training split.
+        tuning: the trials by which its learning rate was found, as in a file of tuned rates; none if it is not tuned.
         cost: training cost of this run as a multiple of PGD-10 adversarial training in the same suite.
         prerequisite_cost: the same for its hot start, which nobody can do without.
+        teacher_cost: the same for its teacher, which serves all its students.
         seconds: wall time by stage: training, pgd20, autoattack.
         peak_memory: bytes.
         checkpoints: SHA-256 by rule, `selected` and `last`.
@@ -79,8 +87,11 @@ class Provenance:
     flags: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     passes: dict[str, dict[str, float]] = field(default_factory=dict)
+    privileges: list[Privilege] = field(default_factory=list)
+    tuning: list[dict[str, Any]] = field(default_factory=list)
     cost: float = 0.0
     prerequisite_cost: float = 0.0
+    teacher_cost: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory: int = 0
     checkpoints: dict[str, str] = field(default_factory=dict)

@@ -11,7 +11,8 @@ covers; a file of another one is refused. Every accuracy in it is one of the val
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,57 +20,13 @@ from fairbench.atomic import atomic
 from fairbench.errors import UserError
 from fairbench.identity import content_key
 from fairbench.protocol.suite import Suite, protocol_description, trained_by
+from fairbench.protocol.tuning import Trial, TunedMethod
 from fairbench.typed_json import from_object, read_object
 
 TUNED_SCHEMA = 1
 
 ENDING = ".tuned.json"
 """Of such a file, after the name of its suite."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trial:
-    """One training at one learning rate.
-
-    Attributes:
-        rate: times the suite's learning rate.
-        average: robust accuracy on the validation split at the selected epoch, mean over classes; 0 if it failed.
-        worst: the same of the worst class.
-        epoch: the selected one, 0-based; -1 if it failed.
-        reason: why the training failed, which spends the trial all the same; "" if it did not.
-    """
-
-    rate: float
-    average: float = 0.0
-    worst: float = 0.0
-    epoch: int = -1
-    reason: str = ""
-
-    @property
-    def score(self) -> float:
-        """What trials are picked by, as checkpoints are: average plus worst; below every other if it failed."""
-        return -1.0 if self.reason else self.average + self.worst
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TunedMethod:
-    """The trials of one method, or of one row that differs in hyper-parameters or network, in the order of their rates.
-
-    Attributes:
-        trials: at least one.
-    """
-
-    trials: tuple[Trial, ...]
-
-    @property
-    def best(self) -> Trial:
-        """The trial with the best score, the lowest rate of equals."""
-        return max(self.trials, key=lambda trial: (trial.score, -trial.rate))
-
-    @property
-    def rate(self) -> float:
-        """Times the suite's learning rate; 1 if training failed at every one that was tried."""
-        return 1.0 if self.best.reason else self.best.rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,9 +94,50 @@ def parse_tuned_rates(text: str | bytes, *, origin: str) -> TunedRates:
     values = read_object(text, origin=origin, schema=TUNED_SCHEMA)
     file = from_object(_File, values, origin=origin, schema=TUNED_SCHEMA)
     methods = {label: _tuned_method(trials, origin=f"{origin}, {label},") for label, trials in file.methods.items()}
-    return TunedRates(
-        suite=file.suite, protocol=file.protocol, key=file.key, methods=methods, versions=file.versions
-    )
+    return TunedRates(suite=file.suite, protocol=file.protocol, key=file.key, methods=methods, versions=file.versions)
+
+
+def known_rates(suite: Suite, given: Path | None = None, *, dataset_digest: str) -> TunedRates | None:
+    """What is known of a suite's rates: what it brings, and what a user's file says of other rows.
+
+    Args:
+        suite: one that ships brings a file in the package, another one has it beside its own file.
+        given: by the user; its rows come before those of the suite.
+        dataset_digest: of the suite's `.npz` file, or "".
+
+    Returns:
+        None if the suite is not tuned, or says nothing on tuning.
+
+    Raises:
+        UserError: if a file cannot be read, or was made under another protocol.
+    """
+    if suite.tuning is None:
+        if given is not None:
+            raise UserError(f"{given} cannot be used: the suite {suite.name} has no table [tuning].")
+        return None
+    own, origin = rates_of(suite), f"the tuned rates of the suite {suite.name}"
+    found = [checked_rates(own, suite, dataset_digest=dataset_digest, origin=origin)] if own else []
+    if given is not None:
+        found.append(checked_rates(read_tuned_rates(given), suite, dataset_digest=dataset_digest, origin=str(given)))
+    if not found:
+        return None
+    return replace(found[-1], methods={label: method for one in found for label, method in one.methods.items()})
+
+
+def rates_of(suite: Suite) -> TunedRates | None:
+    """What the suite brings; None if nobody has tuned it yet."""
+    if suite.folder:
+        path = own_file(suite)
+        return read_tuned_rates(path) if path.exists() else None
+    shipped = resources.files("fairbench.protocol") / "suites" / f"{suite.name}{ENDING}"
+    if not shipped.is_file():
+        return None
+    return parse_tuned_rates(shipped.read_bytes(), origin=f"the tuned rates of the suite {suite.name}")
+
+
+def own_file(suite: Suite) -> Path:
+    """Where tuning writes: beside the suite's own file; for a suite that ships into the current folder."""
+    return Path(suite.folder) / f"{suite.name}{ENDING}"
 
 
 def write_tuned_rates(path: Path, found: TunedRates) -> None:

@@ -12,7 +12,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, get_args
+from typing import Any, Self, get_args
 
 from filelock import FileLock, Timeout
 
@@ -99,14 +99,26 @@ class WorkFolder:
     @property
     def failure(self) -> str | None:
         """Why the last attempt failed without a stored outcome; None if it did not."""
-        if not self._failure.exists():
-            return None
-        return str(json.loads(self._failure.read_text(encoding="utf-8"))["reason"])
+        return str(self._read_failure()["reason"]) if self._failure.exists() else None
 
-    def remember_failure(self, reason: str) -> None:
-        """Keep a reason for whoever asks later; a full disk must not hide it from who asks now."""
+    @property
+    def training_failure(self) -> str | None:
+        """The same if it was the training itself that cannot succeed, so that another attempt would end alike."""
+        return self.failure if self._failure.exists() and self._read_failure().get("training") is True else None
+
+    def remember_failure(self, reason: str, *, training: bool = False) -> None:
+        """Keep a reason for whoever asks later; a full disk must not hide it from who asks now.
+
+        Args:
+            reason: in one sentence.
+            training: whether the training itself failed, and not what surrounds it.
+        """
         with contextlib.suppress(UserError), atomic(self._failure) as temporary:
-            temporary.write_text(json.dumps({"reason": reason}), encoding="utf-8")
+            temporary.write_text(json.dumps({"reason": reason, "training": training}), encoding="utf-8")
+
+    def _read_failure(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._failure.read_text(encoding="utf-8"))
+        return found
 
     def forget_failure(self) -> None:
         """A new attempt begins."""

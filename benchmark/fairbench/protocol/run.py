@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from fairbench.identity import content_key
 from fairbench.protocol.suite import Parameter, Recipe, Suite, protocol_description, trained_by
+from fairbench.protocol.tuning import Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class Run:
         role: `teacher` for a run on the suite's teacher network where that differs from its model.
         prerequisites: role and run of what must be trained first.
         dataset_digest: SHA-256 of an `.npz` dataset, "" for a built-in one.
+        rate: of learning, times the suite's; `recipe` has it already.
+        trials: by which the rate was found; none if the row is not tuned.
     """
 
     suite: Suite
@@ -39,6 +42,8 @@ class Run:
     role: Literal["method", "teacher"] = "method"
     prerequisites: tuple[tuple[str, "Run"], ...] = ()
     dataset_digest: str = ""
+    rate: float = 1.0
+    trials: tuple[Trial, ...] = ()
 
     @cached_property
     def key(self) -> str:
@@ -53,13 +58,15 @@ class Run:
 
     def description(self) -> dict[str, object]:
         """What the key is the hash of, as plain values."""
-        return {**self._described(), "protocol": protocol_description(self.suite, dataset_digest=self.dataset_digest)}
+        protocol = protocol_description(self.suite, dataset_digest=self.dataset_digest)
+        return {**self._described(), "protocol": protocol, "trials": len(self.trials)}
 
     def _described(self) -> dict[str, object]:
         """All but the protocol; how a prerequisite is judged changes nothing for who needs it."""
         return {
             "method": self.method,
             "parameters": plain(self.parameters),
+            "rate": self.rate,
             "seed": self.seed,
             "prerequisites": {role: run.training_key for role, run in self.prerequisites},
         }

@@ -189,3 +189,10 @@ def axis_end(rows: Sequence[Row], attack: Attack) -> float:
     """Where a common axis for the seeds' worst classes ends: the next full 10 % above all of them."""
     highest = max((value for row in rows for value in row.summary(attack, worst).values), default=0.0)
     return min(1.0, (math.floor(highest * 10) + 1) / 10)
+
+
+def privileges_phrase(row: Row) -> str:
+    """What a row used beyond the training split, with the cost of a teacher: `teacher (2.9×), validation images`."""
+    costs = [run.provenance.teacher_cost for run in row.results if run.provenance.teacher_cost]
+    teacher = f"teacher ({multiple(costs[0])})" if costs else "teacher"
+    return ", ".join(teacher if one == "teacher" else one for one in row.provenance.privileges)

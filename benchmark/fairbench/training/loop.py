@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -49,6 +50,7 @@ class Trained:
         passes: by network, with the cost of one of its passes relative to the trained network's.
         cost: multiple of PGD-10 adversarial training in the same suite.
         prerequisite_cost: the same for the hot start.
+        teacher_cost: the same for the teacher.
         seconds: wall time, summed over interruptions.
         peak_memory: bytes.
         checkpoints: SHA-256 by rule.
@@ -59,6 +61,7 @@ class Trained:
     passes: dict[str, dict[str, float]]
     cost: float
     prerequisite_cost: float
+    teacher_cost: float
     seconds: float
     peak_memory: int
     checkpoints: dict[str, str]
@@ -91,7 +94,7 @@ def train(
     folder: WorkFolder,
     device: torch.device,
     prerequisites: Mapping[str, nn.Module] | None = None,
-    prerequisite_cost: float = 0.0,
+    costs: Mapping[str, float] = MappingProxyType({}),
     progress: Progress = silent,
 ) -> Trained:
     """Train a run to the end, from wherever its folder says it is.
@@ -103,7 +106,7 @@ def train(
         folder: holds the state on the way, both checkpoints and the summary at the end.
         device: where to train.
         prerequisites: trained networks by role; a hot start gives the first weights.
-        prerequisite_cost: training cost of the hot start, for the summary.
+        costs: of training the prerequisites, by role, as multiples of PGD-10 AT of their own networks.
         progress: told after every step.
 
     Raises:
@@ -114,7 +117,7 @@ def train(
     try:
         with exact_arithmetic(device):  # fp32 means fp32; who wants speed says bf16
             training.finish(progress)
-        return training.summarise(prerequisite_cost=prerequisite_cost)
+        return training.summarise(costs)
     except TrainingFailedError as error:
         error.history, error.seconds = training.state.history, training.state.seconds
         raise
@@ -278,7 +281,7 @@ class _Training:
         for name, network in {"model": self.model, **self.others}.items():
             counters.enter_context(PassCounter(network, self.state.passes[name]))
 
-    def summarise(self, *, prerequisite_cost: float) -> Trained:
+    def summarise(self, costs: Mapping[str, float]) -> Trained:
         """Write what remains of the state: both checkpoints, then the summary, which says that training is over."""
         state = self.state
         if state.best.single_class:
@@ -295,7 +298,8 @@ class _Training:
             history=state.history,
             passes={name: {**asdict(passes), "relative_cost": relative[name]} for name, passes in state.passes.items()},
             cost=units / (PGD_AT_UNITS * len(self.train_split.labels) * self.run.suite.recipe.epochs),
-            prerequisite_cost=prerequisite_cost,
+            prerequisite_cost=costs.get("hot start", 0.0),
+            teacher_cost=costs.get("teacher", 0.0) * relative.get("teacher", 1.0),
             seconds=state.seconds,
             peak_memory=state.peak_memory,
             checkpoints={rule: file_sha256(self.folder.checkpoint(rule)) for rule in CHECKPOINTS},

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from fairbench import load_suite
-from fairbench.execution.plan import make_plan
+from fairbench.execution.plan import Planner
 from fairbench.execution.task import Advanced, Ended, Ending, Task
 from fairbench.method import registry
 from fairbench.protocol.attack_names import ATTACKS
@@ -17,7 +17,7 @@ from fairbench.report.terminal.display import STAGES, Display, StageDisplay
 @pytest.fixture
 def task() -> Task:
     chosen = [("trades", registry.create("trades", {}))]
-    run = make_plan(load_suite("digits"), chosen, seeds=(0,), create=registry.create, dataset_digest="")[0]
+    run = Planner(suite=load_suite("digits"), create=registry.create).plan(chosen, seeds=(0,))[0]
     return Task(run=run, results=Path("results"), work_dir=Path("runs"), data_dir=Path("data"))
 
 

@@ -15,6 +15,7 @@ from fairbench.report.site import (
     ranking_table,
     sentences,
     shared_files,
+    tuning,
     verification,
 )
 
@@ -58,6 +59,7 @@ def environment() -> jinja2.Environment:
         "picture_names": pictures.picture_names,
         "places": ranking_table.places,
         "precision_sentence": sentences.precision_sentence,
+        "privileges_phrase": phrases.privileges_phrase,
         "promotions": sentences.promotions,
         "protocol_sentence": phrases.protocol_sentence,
         "raised": phrases.raised,
@@ -68,6 +70,9 @@ def environment() -> jinja2.Environment:
         "key_ranks": key_ranks.key_ranks,
         "statistics_sentence": sentences.statistics_sentence,
         "tail_key": ranking_table.tail_key,
+        "rate_sentence": tuning.rate_sentence,
+        "trial_lines": tuning.trial_lines,
+        "tuned": tuning.tuned,
         "told_apart": key_ranks.told_apart,
         "traits": ranking_table.traits,
         "verification_mark": verification.verification_mark,
