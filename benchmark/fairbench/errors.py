@@ -35,6 +35,11 @@ class TrainingFailedError(RuntimeError):
         self.seconds = 0.0
 
 
+def not_allowed(given: str, allowed: str) -> UserError:
+    """An error for a value, given with its field as in `threat.steps = 0`, and what is allowed instead, in words."""
+    return UserError(f"{given} is not allowed; allowed: {allowed}.")
+
+
 def unknown(kind: str, given: str, allowed: "Iterable[str]", *, advice: str = "") -> UserError:
     """An error for a name that does not exist, with the closest one that does."""
     names = sorted(allowed)

@@ -100,11 +100,11 @@ def test_a_field_of_a_stranger_does_not_stop_a_run() -> None:
     @dataclass(kw_only=True)
     class Strange(Plain):
         far: float = float("inf")
-        odd: Any = field(default=Odd(), metadata={"description": 7, "at_least": Odd(), "choices": 3})
+        odd: Any = field(default=Odd(), metadata={"description": 7, "allowed": Odd(), "only_with": 3})
 
     explained = explained_hyperparameters(Strange)
     assert explained["far"]["default"] == "inf"
-    assert explained["odd"] == {"description": "7", "default": "odd", "at_least": "odd"}
+    assert explained["odd"] == {"description": "7", "default": "odd"}
     json.dumps(explained, allow_nan=False)
 
 

@@ -15,6 +15,7 @@ import fairbench_methods
 from fairbench.errors import UserError
 from fairbench.method import registry
 from fairbench.method.contract import Method
+from fairbench.method.hyperparameter import allowed_by
 
 Call = Callable[..., Any]
 LATE = 95
@@ -164,7 +165,7 @@ def test_every_hyper_parameter_is_documented(name: str) -> None:
     for field in (f for f in fields(method) if f.init):
         assert len(field.metadata["description"]) > 10, field.name
         if isinstance(field.default, str):
-            assert field.default in field.metadata["choices"]
+            assert field.default in allowed_by(field).choices
     assert type(method).__doc__
 
 
@@ -173,7 +174,7 @@ def test_every_choice_trains(name: str, prepare: Call, make_batch: Call, step: C
     """Also the options that the defaults never reach."""
     cls = registry.load(name)
     for field in (f for f in fields(cls) if f.init):
-        values: list[Any] = list(field.metadata["choices"])
+        values: list[Any] = list(allowed_by(field).choices)
         if isinstance(field.default, bool):
             values = [not field.default]
         for value in values:
@@ -188,10 +189,10 @@ def test_no_number_may_be_infinite_by_accident(name: str) -> None:
     """It would be NaN in the first loss; GAIRAT's shift is the one that means something."""
     cls = registry.load(name)
     for field in (f for f in fields(cls) if f.init and isinstance(f.default, float)):
-        assert field.metadata["at_least"] is not None, field.name
+        assert allowed_by(field).at_least is not None, field.name
         if (name, field.name) == ("gairat", "shift"):
             continue
-        assert field.metadata["at_most"] is not None, field.name
+        assert allowed_by(field).at_most is not None, field.name
         for value in (math.inf, -math.inf, math.nan):
             with pytest.raises(UserError, match=f"{field.name}={value}"):
                 cls(**{field.name: value})
@@ -203,12 +204,12 @@ WRONG_ELSEWHERE = {("fairat", name) for name in ("copies", "strength_by_hardness
 
 def another_value(field: Field[Any]) -> Any:
     """One that is allowed and is not the default."""
-    default, rules = field.default, field.metadata
+    default, allowed = field.default, allowed_by(field)
     if isinstance(default, bool):
         return not default
-    if rules["choices"]:
-        return next(choice for choice in rules["choices"] if choice != default)
-    bound = rules["at_most"] if rules["at_most"] not in (None, default) else rules["at_least"]
+    if allowed.choices:
+        return next(choice for choice in allowed.choices if choice != default)
+    bound: Any = allowed.at_most if allowed.at_most not in (None, default) else allowed.at_least
     return type(default)((default + bound) / 2) if isinstance(default, float) else bound
 
 
@@ -219,7 +220,7 @@ def without_effect() -> list[tuple[str, str, str, Any]]:
         known = {field.name: field for field in fields(registry.load(name)) if field.init}
         for field in (f for f in known.values() if f.metadata["only_with"]):
             other, *effective = field.metadata["only_with"]
-            values = known[other].metadata["choices"] or (another_value(known[other]), known[other].default)
+            values = allowed_by(known[other]).choices or (another_value(known[other]), known[other].default)
             assert set(effective) < set(values), (name, field.name)
             if (name, field.name) not in WRONG_ELSEWHERE:
                 found += [(name, field.name, other, value) for value in values if value not in effective]

@@ -14,6 +14,7 @@ from fairbench.attacks import pgd
 from fairbench.data.augmentation import VIEWS
 from fairbench.errors import UserError
 from fairbench.method.contract import Validation
+from fairbench.method.hyperparameter import allowed_by
 from fairbench.method.losses import cross_entropy
 from fairbench.training.passes import PassCounter
 from fairbench_methods.fairat import FairAT
@@ -447,4 +448,4 @@ def test_it_says_that_it_is_a_reconstruction() -> None:
 def test_its_views_are_those_of_the_batches() -> None:
     """Written out in the class, so that listing it imports no images."""
     field = FairAT.__dataclass_fields__["view"]
-    assert field.metadata["choices"] == VIEWS
+    assert allowed_by(field).choices == VIEWS

@@ -9,15 +9,14 @@ The model is judged exactly as a run of ours is, by the same attacks with the sa
 how, nobody can check here, so it stands beside a ranking and not in it. Importing this module imports nothing heavy.
 """
 
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from fairbench.errors import UserError
+from fairbench.errors import UserError, not_allowed
 from fairbench.progress import Progress, silent
-from fairbench.protocol.suite import Engine, Evaluation, Norm, Precision, Threat, Tier, check
+from fairbench.protocol.suite import Engine, Evaluation, Norm, Precision, Threat, Tier
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -74,19 +73,9 @@ def evaluate(
     Raises:
         UserError: for a model, images or settings that cannot be used.
     """
-    for field, value, allowed in (
-        ("norm", norm, get_args(Norm)),
-        ("tier", tier, get_args(Tier)),
-        ("engine", engine, get_args(Engine)),
-        ("search", search, get_args(Precision)),
-    ):
-        check(holds=value in allowed, field=field, value=value, allowed=", ".join(allowed))
-    check(
-        holds=isinstance(epsilon, int | float) and math.isfinite(epsilon),
-        field="epsilon",
-        value=epsilon,
-        allowed="a finite number in units of pixel values in [0, 1], such as 8 / 255",
-    )
+    if not isinstance(epsilon, int | float):
+        allowed = "a finite number in units of pixel values in [0, 1], such as 8 / 255"
+        raise not_allowed(f"epsilon = {epsilon!r}", allowed)
     threat = Threat(norm=norm, epsilon=epsilon, step=epsilon / 4)
     evaluation = Evaluation(tier=tier, pgd_step=threat.step, engine=engine, search=search, batch_size=batch_size)
 

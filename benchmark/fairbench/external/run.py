@@ -20,9 +20,10 @@ from torch import nn
 
 from fairbench.errors import UserError
 from fairbench.external.sample import Sample
+from fairbench.fields import check_fields
 from fairbench.identity import content_key
 from fairbench.models.fingerprint import weights_sha256
-from fairbench.protocol.suite import Evaluation, Threat, check
+from fairbench.protocol.suite import Evaluation, Seed, Threat
 
 PROTOCOL = "fairbench-1"
 """Of the evaluation; suites with the same one, the same data and the same threat show the row on their boards."""
@@ -49,7 +50,7 @@ class ExternalRun:
     """
 
     name: str
-    seed: int = 0
+    seed: Seed = 0
     model: nn.Module
     specification: str
     code_sha256: str = ""
@@ -61,12 +62,7 @@ class ExternalRun:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        check(
-            holds=type(self.seed) is int and 0 <= self.seed < 2**31,
-            field="seed",
-            value=self.seed,
-            allowed="0 to 2^31 - 1",
-        )
+        check_fields(self)
 
     @cached_property
     def key(self) -> str:

@@ -13,6 +13,7 @@ from dataclasses import Field, asdict, fields
 from typing import Any
 
 from fairbench.method.contract import Method
+from fairbench.method.hyperparameter import allowed_by
 from fairbench.protocol.suite import Parameter
 
 
@@ -36,17 +37,15 @@ def explained_hyperparameters(method: type[Method]) -> dict[str, dict[str, Any]]
 
 
 def _explained(field: "Field[Any]") -> Iterator[tuple[str, Any]]:
-    rules = field.metadata
-    yield "description", str(rules.get("description", ""))
+    yield "description", str(field.metadata.get("description", ""))
     yield "default", _plain(field.default)
-    for name in ("at_least", "at_most"):
-        if rules.get(name) is not None:
-            yield name, _plain(rules[name])
-    if rules.get("infinite"):
-        yield "infinite", True
-    for name in ("choices", "only_with"):
-        if isinstance(rules.get(name), tuple) and rules[name]:
+    only_with = field.metadata.get("only_with")
+    rules = {**asdict(allowed_by(field)), "only_with": only_with if isinstance(only_with, tuple) else ()}
+    for name in ("at_least", "at_most", "infinite", "choices", "only_with"):
+        if isinstance(rules[name], tuple) and rules[name]:
             yield name, [_plain(value) for value in rules[name]]
+        elif isinstance(rules[name], int | float) and rules[name] is not False:
+            yield name, _plain(rules[name])
 
 
 def _plain(value: object) -> Parameter:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import Field, field, fields
 from typing import Any, TypeVar
 
-from fairbench.errors import UserError
+from fairbench.errors import UserError, not_allowed
+from fairbench.fields import Allowed
 from fairbench.protocol.suite import Parameter
 
 _P = TypeVar("_P", bound=Parameter)
@@ -33,15 +34,14 @@ def hyperparameter(
         only_with: another field and the values of it with which this one has an effect, as in
             `only_with=("base", "trades", "mart")`; with other values it must keep its default.
     """
-    metadata = {
-        "description": description,
-        "at_least": at_least,
-        "at_most": at_most,
-        "infinite": infinite,
-        "choices": choices,
-        "only_with": only_with,
-    }
-    return field(default=default, metadata=metadata)
+    allowed = Allowed(at_least=at_least, at_most=at_most, infinite=infinite, choices=choices)
+    return field(default=default, metadata={"description": description, "allowed": allowed, "only_with": only_with})
+
+
+def allowed_by(option: "Field[Any]") -> Allowed:
+    """What a field of a method allows beyond its type; any finite value if `hyperparameter` did not make it."""
+    allowed = option.metadata.get("allowed")
+    return allowed if isinstance(allowed, Allowed) else Allowed()
 
 
 def read_hyperparameter(owner: type, name: str, value: str | Parameter) -> Parameter:
@@ -50,15 +50,15 @@ def read_hyperparameter(owner: type, name: str, value: str | Parameter) -> Param
     kind = type(default)
     if not isinstance(value, str) or kind is str:
         return value
+    given = f"{owner.__name__}: {name}={value!r}"
     if kind is bool:
         if value.lower() in ("true", "false"):
             return value.lower() == "true"
-        raise UserError(f"{owner.__name__}: {name}={value!r} is not allowed; allowed: true, false.")
+        raise not_allowed(given, "true, false")
     try:
         return int(value) if kind is int else float(value)
     except ValueError as error:
-        wanted = "an integer" if kind is int else "a number"
-        raise UserError(f"{owner.__name__}: {name}={value!r} is not {wanted}.") from error
+        raise UserError(f"{given} is not {'an integer' if kind is int else 'a number'}.") from error
 
 
 def checked_hyperparameter(owner: type, name: str, value: Parameter) -> Parameter:
@@ -71,23 +71,13 @@ def checked_hyperparameter(owner: type, name: str, value: Parameter) -> Paramete
     default: object = found.default
     if isinstance(default, float) and type(value) is int:
         value = float(value)
+    given = f"{owner.__name__}: {name}={value!r}"
     if type(value) is not type(default):
-        raise UserError(
-            f"{owner.__name__}: {name}={value!r} must be {type(default).__name__}, like its default {default!r}."
-        )
-    rules = found.metadata
-    low, high, choices = rules.get("at_least"), rules.get("at_most"), rules.get("choices", ())
-    if isinstance(value, str) and choices and value not in choices:
-        raise UserError(f"{owner.__name__}: {name}={value!r} is not allowed; allowed: {', '.join(choices)}.")
-    if isinstance(value, float | int) and not isinstance(value, bool):
-        if math.isnan(value):
-            raise UserError(f"{owner.__name__}: {name}={value!r} is not a number.")
-        if math.isinf(value) and not rules.get("infinite", False):
-            raise UserError(f"{owner.__name__}: {name}={value!r} is not allowed; allowed: finite numbers.")
-        if not (low is None or value >= low):
-            raise UserError(f"{owner.__name__}: {name}={value!r} is not allowed; allowed: at least {low}.")
-        if not (high is None or value <= high):
-            raise UserError(f"{owner.__name__}: {name}={value!r} is not allowed; allowed: at most {high}.")
+        raise UserError(f"{given} must be {type(default).__name__}, like its default {default!r}.")
+    if isinstance(value, float) and math.isnan(value):
+        raise UserError(f"{given} is not a number.")
+    if instead := allowed_by(found).instead_of(value):
+        raise not_allowed(given, instead)
     return value
 
 

@@ -9,9 +9,13 @@ stratified sample without a single break the others can be bounded; with one, th
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from fairbench.fields import Allowed
 from fairbench.protocol.thresholds import DOUBT
+
+Images = Annotated[int, Allowed(at_least=0)]
+"""How many."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,9 +28,9 @@ class Audit:
         breaks: of the audited images, over all classes.
     """
 
-    survivors: tuple[int, ...]
-    audited: tuple[int, ...]
-    breaks: int
+    survivors: tuple[Images, ...]
+    audited: tuple[Images, ...]
+    breaks: Images
 
     @property
     def missed_at_most(self) -> tuple[int, ...]:

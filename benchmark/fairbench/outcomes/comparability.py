@@ -9,9 +9,10 @@ depends on, as the batch size of an engine whose noise belongs to the image, sep
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
 from fairbench.errors import UserError, first_line
+from fairbench.fields import build
 from fairbench.identity import content_key
 from fairbench.outcomes.audit import Audit
 from fairbench.outcomes.provenance import Provenance
@@ -37,8 +38,8 @@ def check_description(provenance: Provenance, *, file: str) -> None:
             external = description["external"]
             complete = all(isinstance(external[name], str) and external[name] for name in ("name", "model"))
         else:
-            _checked(Threat, protocol["threat"])
-            _checked(Recipe, protocol["recipe"])
+            build(Threat, protocol["threat"], prefix="threat.")
+            build(Recipe, protocol["recipe"], prefix="recipe.")
             complete = "model" in protocol and isinstance(description["parameters"], dict)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
@@ -76,12 +77,12 @@ def conditions(provenance: Provenance) -> Protocol:
     protocol = provenance.description["protocol"]
     dataset, threat = protocol["dataset"], protocol["threat"]
     identity = "sha256" if dataset.get("sha256", "") else "name"  # the display name of a file is not its identity
-    epsilon = float(threat["epsilon"])
-    shown = _checked(Threat, {"norm": threat["norm"], "epsilon": epsilon, "step": epsilon})
+    epsilon = threat["epsilon"]
+    shown = build(Threat, {"norm": threat["norm"], "epsilon": epsilon, "step": epsilon}, prefix="threat.")
     return {
         "protocol": protocol["protocol"],
         "dataset": {identity: dataset[identity], "image_size": dataset.get("image_size", 0)},
-        "threat": {name: shown[name] for name in ("norm", "epsilon")},
+        "threat": {"norm": shown.norm, "epsilon": float(shown.epsilon)},
         "evaluation": _judgement(provenance),
     }
 
@@ -95,15 +96,14 @@ def read_audit(provenance: Provenance, *, file: str) -> Audit | None:
     stored = provenance.audit
     if not stored and provenance.tier != "fast":
         return None
-    survivors: Any = stored.get("survivors")
-    audited: Any = stored.get("audited")
-    breaks: Any = stored.get("breaks")
-    classes = len(provenance.class_names)
-    if not (_counts(survivors, classes) and _counts(audited, classes) and _counts([breaks], 1)):
-        raise UserError(f"{file} does not say what its audit saw.")
-    audit = Audit(survivors=tuple(survivors), audited=tuple(audited), breaks=breaks)
-    fewer = all(seen <= found for seen, found in zip(audit.audited, audit.survivors, strict=True))
-    if not fewer or audit.breaks > (0 if provenance.tier == "fast" else sum(audit.audited)):
+    try:
+        audit = build(Audit, {name: stored[name] for name in ("survivors", "audited", "breaks")})
+    except (KeyError, UserError) as error:
+        raise UserError(f"{file} does not say what its audit saw.") from error
+    sound = len(audit.survivors) == len(audit.audited) == len(provenance.class_names) and all(
+        seen <= found for seen, found in zip(audit.audited, audit.survivors, strict=True)
+    )
+    if not sound or audit.breaks > (0 if provenance.tier == "fast" else sum(audit.audited)):
         raise UserError(f"{file} has an audit that contradicts itself or its tier {provenance.tier!r}.")
     return audit
 
@@ -134,23 +134,4 @@ def _judgement(provenance: Provenance, *, tier: str = "") -> Protocol:
 
 
 def _evaluation(provenance: Provenance) -> Protocol:
-    return _checked(Evaluation, provenance.description["protocol"]["evaluation"])
-
-
-def _checked(kind: type[Threat] | type[Recipe] | type[Evaluation], given: Mapping[str, Any]) -> Protocol:
-    """A part of a protocol with its defaults; what is not allowed there is a TypeError or a ValueError."""
-    values = asdict(kind(**given))
-    for name, wanted in get_type_hints(kind).items():
-        if get_origin(wanted) is Literal and values[name] not in get_args(wanted):
-            allowed = ", ".join(get_args(wanted))
-            raise UserError(f"{name} = {values[name]!r} is not allowed; allowed: {allowed}")
-    return values
-
-
-def _counts(values: Any, length: int) -> bool:
-    """Whether a stranger's value is a list of that many numbers of images."""
-    return (
-        isinstance(values, list)
-        and len(values) == length
-        and all(type(value) is int and value >= 0 for value in values)
-    )
+    return asdict(build(Evaluation, provenance.description["protocol"]["evaluation"], prefix="evaluation."))

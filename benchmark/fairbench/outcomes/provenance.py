@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from fairbench.errors import UserError
-from fairbench.typed_json import from_object, read_object
+from fairbench.typed_json import read_object
 
 SCHEMA_VERSION = 2
 
@@ -117,5 +117,5 @@ def from_metadata(metadata: Mapping[bytes, bytes] | None, *, origin: str) -> Pro
     key = METADATA_KEY.decode()
     if not metadata or METADATA_KEY not in metadata:
         raise UserError(f"{origin} is a parquet file, but not one of fairbench: it has no {key!r} metadata.")
-    values = read_object(metadata[METADATA_KEY], origin=origin, schema=SCHEMA_VERSION, content=f"{key!r} metadata")
-    return from_object(Provenance, values, origin=origin, schema=SCHEMA_VERSION, content="metadata")
+    content = metadata[METADATA_KEY]
+    return read_object(Provenance, content, origin=origin, schema=SCHEMA_VERSION, content=f"{key!r} metadata")

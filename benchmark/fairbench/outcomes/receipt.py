@@ -19,7 +19,7 @@ from fairbench.atomic import atomic
 from fairbench.errors import UserError, first_line
 from fairbench.identity import file_sha256
 from fairbench.outcomes.audit import Audit
-from fairbench.typed_json import from_object, read_object
+from fairbench.typed_json import read_object
 
 RECEIPT_SCHEMA = 1
 ENDING = ".verified.json"
@@ -109,5 +109,4 @@ def read_receipt(path: Path) -> Receipt:
         raise UserError(f"{path} is not a readable receipt ({first_line(error)}).") from error
     if len(content) > LARGEST:
         raise UserError(f"{path} is larger than any receipt of a verification.")
-    values = read_object(content, origin=str(path), schema=RECEIPT_SCHEMA)
-    return from_object(Receipt, values, origin=str(path), schema=RECEIPT_SCHEMA)
+    return read_object(Receipt, content, origin=str(path), schema=RECEIPT_SCHEMA)

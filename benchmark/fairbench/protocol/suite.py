@@ -12,11 +12,13 @@ Images are in [0, 1] everywhere and epsilon is in the same unit; 8/255 is writte
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
-from fairbench.errors import UserError
+from fairbench.errors import not_allowed
+from fairbench.fields import Allowed, check_fields
 
 Parameter = bool | int | float | str
 """The type of a hyper-parameter."""
@@ -28,15 +30,29 @@ Averaging = Literal["none", "ema"]
 Tier = Literal["screen", "fast", "full"]
 Engine = Literal["fairbench", "reference"]
 
+Count = Annotated[int, Allowed(at_least=1, words="1 or more")]
+BelowOne = Annotated[float, Allowed(at_least=0, below=1, words="[0, 1)")]
+Seed = Annotated[int, Allowed(at_least=0, below=2**31, words="0 to 2^31 - 1")]
+ModelName = Annotated[str, Allowed(holds=bool, words="a name of `fairbench list models`")]
 
-def check(*, holds: bool, field: str, value: object, allowed: str) -> None:
-    """Refuse a value with its field and what is allowed.
+BoardName = Annotated[
+    str,
+    Allowed(
+        holds=re.compile(r"[a-z0-9_-][a-z0-9_.-]*").fullmatch, words="lower-case letters, digits, '-', '_' and '.'"
+    ),
+]
 
-    Raises:
-        UserError: if the condition does not hold.
-    """
-    if not holds:
-        raise UserError(f"{field} = {value!r} is not allowed; allowed: {allowed}.")
+
+def _rising(drops: tuple[float, ...]) -> bool:
+    return list(drops) == sorted({drop for drop in drops if 0 < drop < 1})
+
+
+def _distinct(seeds: tuple[int, ...]) -> bool:
+    return len({seed for seed in seeds if 0 <= seed < 2**31}) == len(seeds) > 0
+
+
+Drops = Annotated[tuple[float, ...], Allowed(holds=_rising, words="rising fractions of the training in (0, 1)")]
+Seeds = Annotated[tuple[int, ...], Allowed(holds=_distinct, words="distinct integers from 0 to 2^31 - 1")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,25 +66,17 @@ class DatasetSource:
         image_size: images are resized to this height and width; 0 keeps them as they are.
     """
 
-    name: str
+    name: Annotated[str, Allowed(holds=bool, words="a name")]
     file: str = ""
-    validation: float = 0.06
-    image_size: int = 0
+    validation: Annotated[
+        float, Allowed(above=0, at_most=0.5, words="a share of the training set in (0, 0.5], such as 0.06 or '1/7'")
+    ] = 0.06
+    image_size: Annotated[
+        int, Allowed(holds=lambda n: n == 0 or n >= 8, words="0 (as stored) or at least 8 pixels")
+    ] = 0
 
     def __post_init__(self) -> None:
-        check(holds=bool(self.name), field="dataset.name", value=self.name, allowed="a name")
-        check(
-            holds=0 < self.validation <= 0.5,
-            field="dataset.validation",
-            value=self.validation,
-            allowed="a share of the training set in (0, 0.5], such as 0.06 or '1/7'",
-        )
-        check(
-            holds=self.image_size == 0 or self.image_size >= 8,
-            field="dataset.image_size",
-            value=self.image_size,
-            allowed="0 (as stored) or at least 8 pixels",
-        )
+        check_fields(self, prefix="dataset.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,24 +94,19 @@ class Threat:
     norm: Norm = "Linf"
     epsilon: float
     step: float
-    steps: int = 10
+    steps: Annotated[int, Allowed(at_least=1, at_most=1000, words="1 to 1000")] = 10
     attack_precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
+        check_fields(self, prefix="threat.")
+        if self.epsilon == self.step == 0:
+            return
         limit = 1.0 if self.norm == "Linf" else math.inf
-        check(
-            holds=0 < self.epsilon <= limit or self.epsilon == self.step == 0,
-            field="threat.epsilon",
-            value=self.epsilon,
-            allowed=f"a number in (0, {limit:g}], written as a fraction of 255 such as '8/255' or as a decimal",
-        )
-        check(
-            holds=0 < self.step <= 2 * self.epsilon or self.epsilon == self.step == 0,
-            field="threat.step",
-            value=self.step,
-            allowed="a positive number of at most twice epsilon",
-        )
-        check(holds=1 <= self.steps <= 1000, field="threat.steps", value=self.steps, allowed="1 to 1000")
+        if not 0 < self.epsilon <= limit:
+            written = "written as a fraction of 255 such as '8/255' or as a decimal"
+            raise not_allowed(f"threat.epsilon = {self.epsilon!r}", f"a number in (0, {limit:g}], {written}")
+        if not 0 < self.step <= 2 * self.epsilon:
+            raise not_allowed(f"threat.step = {self.step!r}", "a positive number of at most twice epsilon")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,54 +132,24 @@ class Recipe:
         precision: arithmetic of the training forwards; `bf16` is autocast, weights stay fp32.
     """
 
-    epochs: int
-    batch_size: int = 128
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    epochs: Annotated[int, Allowed(at_least=1, at_most=100_000, words="1 to 100000")]
+    batch_size: Count = 128
+    learning_rate: Annotated[float, Allowed(above=0, words="a positive number")] = 0.1
+    momentum: BelowOne = 0.9
+    weight_decay: BelowOne = 5e-4
     schedule: Schedule = "steps"
-    drops: tuple[float, ...] = ()
-    drop_factor: float = 0.1
-    warmup: float = 0.3
-    crop_padding: int = 4
+    drops: Drops = ()
+    drop_factor: Annotated[float, Allowed(above=0, at_most=1, words="(0, 1]")] = 0.1
+    warmup: BelowOne = 0.3
+    crop_padding: Annotated[int, Allowed(at_least=0, words="0 or more")] = 4
     flip: bool = True
     averaging: Averaging = "none"
-    averaging_decay: float = 0.85
-    averaging_start: float = 0.25
+    averaging_decay: BelowOne = 0.85
+    averaging_start: BelowOne = 0.25
     precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
-        check(holds=1 <= self.epochs <= 100_000, field="recipe.epochs", value=self.epochs, allowed="1 to 100000")
-        check(holds=self.batch_size >= 1, field="recipe.batch_size", value=self.batch_size, allowed="1 or more")
-        check(
-            holds=0 < self.learning_rate < math.inf,
-            field="recipe.learning_rate",
-            value=self.learning_rate,
-            allowed="a positive number",
-        )
-        check(holds=0 <= self.momentum < 1, field="recipe.momentum", value=self.momentum, allowed="[0, 1)")
-        check(holds=0 <= self.weight_decay < 1, field="recipe.weight_decay", value=self.weight_decay, allowed="[0, 1)")
-        check(
-            holds=all(0 < drop < 1 for drop in self.drops) and list(self.drops) == sorted(set(self.drops)),
-            field="recipe.drops",
-            value=list(self.drops),
-            allowed="rising fractions of the training in (0, 1)",
-        )
-        check(holds=0 < self.drop_factor <= 1, field="recipe.drop_factor", value=self.drop_factor, allowed="(0, 1]")
-        check(holds=0 <= self.warmup < 1, field="recipe.warmup", value=self.warmup, allowed="[0, 1)")
-        check(holds=self.crop_padding >= 0, field="recipe.crop_padding", value=self.crop_padding, allowed="0 or more")
-        check(
-            holds=0 <= self.averaging_decay < 1,
-            field="recipe.averaging_decay",
-            value=self.averaging_decay,
-            allowed="[0, 1)",
-        )
-        check(
-            holds=0 <= self.averaging_start < 1,
-            field="recipe.averaging_start",
-            value=self.averaging_start,
-            allowed="[0, 1)",
-        )
+        check_fields(self, prefix="recipe.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,36 +171,19 @@ class Evaluation:
     """
 
     tier: Tier = "full"
-    pgd_steps: int = 20
-    pgd_step: float
-    seed: int = 0
-    batch_size: int = 500
+    pgd_steps: Annotated[int, Allowed(at_least=1, at_most=10_000, words="1 to 10000")] = 20
+    pgd_step: Annotated[float, Allowed(at_least=0, words="0 or more")]
+    seed: Seed = 0
+    batch_size: Count = 500
     engine: Engine = "fairbench"
     search: Precision = "fp32"
-    audit: float = 0.1
+    audit: Annotated[float, Allowed(above=0, at_most=1, words="a share of the survivors in (0, 1]")] = 0.1
 
     def __post_init__(self) -> None:
-        check(
-            holds=self.search == "fp32" or self.engine == "fairbench",
-            field="evaluation.search",
-            value=self.search,
-            allowed="fp32 with the reference engine, which searches in the precision of the model",
-        )
-        check(
-            holds=0 < self.audit <= 1,
-            field="evaluation.audit",
-            value=self.audit,
-            allowed="a share of the survivors in (0, 1]",
-        )
-        check(
-            holds=1 <= self.pgd_steps <= 10_000,
-            field="evaluation.pgd_steps",
-            value=self.pgd_steps,
-            allowed="1 to 10000",
-        )
-        check(holds=self.pgd_step >= 0, field="evaluation.pgd_step", value=self.pgd_step, allowed="0 or more")
-        check(holds=0 <= self.seed < 2**31, field="evaluation.seed", value=self.seed, allowed="0 to 2^31 - 1")
-        check(holds=self.batch_size >= 1, field="evaluation.batch_size", value=self.batch_size, allowed="1 or more")
+        check_fields(self, prefix="evaluation.")
+        if self.search != "fp32" and self.engine == "reference":
+            allowed = "fp32 with the reference engine, which searches in the precision of the model"
+            raise not_allowed(f"evaluation.search = {self.search!r}", allowed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -258,51 +214,27 @@ class Suite:
         folder: where the suite file lies; resolves `dataset.file` and enters no key.
     """
 
-    name: str
+    name: BoardName
     title: str = ""
     protocol: str = "fairbench-1"
     dataset: DatasetSource
-    model: str
-    teacher: str
+    model: ModelName
+    teacher: ModelName
     threat: Threat
     recipe: Recipe
     evaluation: Evaluation
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: Seeds = (0, 1, 2)
     methods: tuple[MethodDefaults, ...] = ()
     folder: str = ""
 
     def __post_init__(self) -> None:
-        letters = set("abcdefghijklmnopqrstuvwxyz0123456789-_.")
-        check(
-            holds=bool(self.name) and set(self.name) <= letters and not self.name.startswith("."),
-            field="name",
-            value=self.name,
-            allowed="lower-case letters, digits, '-', '_' and '.'",
-        )
-        check(holds=bool(self.model), field="model", value=self.model, allowed="a name of `fairbench list models`")
-        check(
-            holds=bool(self.teacher), field="teacher", value=self.teacher, allowed="a name of `fairbench list models`"
-        )
-        check(
-            holds=bool(self.seeds)
-            and len(set(self.seeds)) == len(self.seeds)
-            and all(0 <= s < 2**31 for s in self.seeds),
-            field="seeds",
-            value=list(self.seeds),
-            allowed="distinct integers from 0 to 2^31 - 1",
-        )
-        check(
-            holds=self.threat.epsilon > 0,
-            field="threat.epsilon",
-            value=self.threat.epsilon,
-            allowed="a positive number; nothing can be trained against a ball of one point",
-        )
-        check(
-            holds=0 < self.evaluation.pgd_step <= 2 * self.threat.epsilon,
-            field="evaluation.pgd_step",
-            value=self.evaluation.pgd_step,
-            allowed="a positive number of at most twice threat.epsilon",
-        )
+        check_fields(self)
+        epsilon, step = self.threat.epsilon, self.evaluation.pgd_step
+        if not epsilon > 0:
+            allowed = "a positive number; nothing can be trained against a ball of one point"
+            raise not_allowed(f"threat.epsilon = {epsilon!r}", allowed)
+        if not 0 < step <= 2 * epsilon:
+            raise not_allowed(f"evaluation.pgd_step = {step!r}", "a positive number of at most twice threat.epsilon")
 
     def defaults_of(self, method: str) -> dict[str, Parameter]:
         """What the suite sets of a method's hyper-parameters, by name."""

@@ -5,20 +5,16 @@ quotes (`epsilon = "8/255"`), because 0.031 is another protocol than 8/255. Ever
 the wrong type is refused by name.
 """
 
-import dataclasses
-import math
 import re
 import tomllib
-from collections.abc import Mapping
 from fractions import Fraction
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any
 
 from fairbench.errors import UserError, unknown
+from fairbench.fields import build, finite_number
 from fairbench.protocol.suite import MethodDefaults, Parameter, Suite
-
-_T = TypeVar("_T")
 
 _FRACTION = re.compile(r"\s*[0-9.]+\s*/\s*[0-9.]+\s*")
 
@@ -69,62 +65,21 @@ def parse_suite(text: str, *, name: str, origin: str, folder: str = "") -> Suite
                 f"{origin}: the field {reserved!r} is not written in the file; a suite is named after its file."
             )
     try:
-        return _build(Suite, {**table, "name": name, "folder": folder}, prefix="")
+        methods = _method_defaults(table.get("methods", {}))
+        return build(Suite, {**table, "name": name, "folder": folder, "methods": methods}, number=parse_number)
     except UserError as error:
         raise UserError(f"{origin}: {error}") from error
 
 
-def _build(kind: type[_T], table: Mapping[str, Any], *, prefix: str) -> _T:
-    """A dataclass from a table whose keys and types are checked field by field."""
-    assert dataclasses.is_dataclass(kind)
-    hints = get_type_hints(kind)
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    for key in table:
-        if key not in fields:
-            raise unknown("field", prefix + key, [prefix + field for field in fields])
-    required = (
-        n for n, f in fields.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    )
-    missing = [prefix + name for name in required if name not in table]
-    if missing:
-        raise UserError(f"The field {missing[0]!r} is missing; it is required and has no default.")
-    values = {key: _convert(value, hints[key], field=prefix + key) for key, value in table.items()}
-    return kind(**values)
-
-
-def _convert(value: Any, wanted: Any, *, field: str) -> Any:
-    """A TOML value as the type of its field."""
-    if wanted == tuple[MethodDefaults, ...]:
-        return _method_defaults(value, field=field)
-    if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
-        if not isinstance(value, dict):
-            raise UserError(f"{field} = {value!r} must be a table, written as [{field}].")
-        return _build(wanted, value, prefix=f"{field}.")
-    origin = get_origin(wanted)
-    if origin is Literal:
-        if value not in get_args(wanted):
-            raise unknown(f"value of {field}", str(value), [str(choice) for choice in get_args(wanted)])
-        return value
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise UserError(f"{field} = {value!r} must be a list, written as [a, b].")
-        return tuple(_convert(item, get_args(wanted)[0], field=f"{field}[{i}]") for i, item in enumerate(value))
-    if wanted is float:
-        return parse_number(value, field=field)
-    if type(value) is not wanted:  # bool is an int for isinstance, and true is no number of epochs
-        raise UserError(f"{field} = {value!r} is {_kind(type(value))}; it must be {_kind(wanted)}.")
-    return value
-
-
-def _method_defaults(value: Any, *, field: str) -> tuple[MethodDefaults, ...]:
+def _method_defaults(value: Any) -> tuple[MethodDefaults, ...]:
     """The tables [methods.NAME]; what a hyper-parameter allows is checked when its method is planned."""
     if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
-        raise UserError(f"{field} = {value!r} must be tables, written as [{field}.NAME], of hyper-parameters.")
+        raise UserError(f"methods = {value!r} must be tables, written as [methods.NAME], of hyper-parameters.")
     return tuple(
         MethodDefaults(
             method=name,
             parameters=tuple(
-                (parameter, _parameter(chosen, field=f"{field}.{name}.{parameter}"))
+                (parameter, _parameter(chosen, field=f"methods.{name}.{parameter}"))
                 for parameter, chosen in sorted(table.items())
             ),
         )
@@ -136,36 +91,25 @@ def _parameter(value: Any, *, field: str) -> Parameter:
     """A hyper-parameter, whose field is not known here: text is a number if it is a fraction."""
     if not isinstance(value, Parameter):
         raise UserError(f"{field} = {value!r} is no hyper-parameter; allowed: a number, true, false or text.")
-    return parse_number(value, field=field) if isinstance(value, str) and _FRACTION.fullmatch(value) else value
+    return parse_number(value, field) if isinstance(value, str) and _FRACTION.fullmatch(value) else value
 
 
-def parse_number(value: Any, *, field: str) -> float:
+def parse_number(value: Any, field: str) -> float:
     """A finite float from a number or from a text, which may be a fraction of 255 where the field is a length.
 
     Raises:
         UserError: naming the field.
     """
-    if type(value) in (int, float) and math.isfinite(value):
-        return float(value)
-    if isinstance(value, str):
-        try:
-            fraction = Fraction(value)
-        except (ValueError, ZeroDivisionError):
-            fraction = None
-        if fraction is not None:
-            denominator = value.partition("/")[2].strip()
-            # 8/256 is a slip for 8/255 that would quietly make another threat.
-            if field.endswith(("epsilon", "threat.step", "pgd_step")) and denominator not in ("", "255"):
-                raise UserError(
-                    f"{field} = {value!r} is not a fraction of 255; "
-                    "allowed: a fraction such as '8/255', or a decimal number."
-                )
-            return float(fraction)
-    raise UserError(
-        f"{field} = {value!r} is not a finite number; allowed: a number, or a fraction in quotes such as '8/255'."
-    )
-
-
-def _kind(kind: object) -> str:
-    names: dict[object, str] = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
-    return names.get(kind, str(kind))
+    try:
+        number = float(Fraction(value) if isinstance(value, str) else finite_number(value, field))
+    except (ValueError, ArithmeticError) as error:
+        raise UserError(
+            f"{field} = {value!r} is not a finite number; allowed: a number, or a fraction in quotes such as '8/255'."
+        ) from error
+    # 8/256 is a slip for 8/255 that would quietly make another threat.
+    denominator = str(value).partition("/")[2].strip()
+    if field.endswith(("epsilon", "threat.step", "pgd_step")) and denominator not in ("", "255"):
+        raise UserError(
+            f"{field} = {value!r} is not a fraction of 255; allowed: a fraction such as '8/255', or a decimal number."
+        )
+    return number

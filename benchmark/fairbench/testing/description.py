@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 from fairbench.method.explanation import first_paragraph
+from fairbench.method.hyperparameter import allowed_by
 from fairbench.testing.check import CheckFailedError
 from fairbench.testing.trial import Trial
 
@@ -18,7 +19,7 @@ def fields_are_documented(trial: Trial) -> None:
     for field in (f for f in fields(cls) if f.init):
         if len(field.metadata.get("description", "").strip()) < SHORTEST:
             raise CheckFailedError(f"The hyper-parameter {field.name!r} of {cls.__name__} has no description.")
-        choices = field.metadata.get("choices", ())
+        choices = allowed_by(field).choices
         if choices and field.default not in choices:
             raise CheckFailedError(f"The default {field.default!r} of {field.name!r} is not one of its choices.")
 

@@ -1,0 +1,171 @@
+"""What the fields of a dataclass allow: declared where a field is, and checked wherever its value comes from.
+
+    @dataclass(frozen=True, kw_only=True)
+    class Search:
+        rates: tuple[Annotated[float, Allowed(above=0)], ...]
+        kind: Literal["grid", "random"] = "grid"
+
+        def __post_init__(self) -> None:
+            check_fields(self, prefix="search.")
+
+    build(Search, {"rates": [1, 3]}, prefix="search.")    # Search(rates=(1, 3), kind='grid')
+    build(Search, {"rates": [0]}, prefix="search.")       # search.rates[0] = 0 is not allowed; allowed: more than 0.
+
+A field is a bool, int, float, str, Literal or dataclass, a list, tuple or dictionary of these, or one of them or None.
+What holds between two fields is a condition in `__post_init__` that raises `not_allowed`.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache, partial
+from reprlib import repr as short  # what a stranger wrote may be long or deep
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from fairbench.errors import UserError, not_allowed, unknown
+
+_T = TypeVar("_T")
+_Number = Callable[[Any, str], float]
+_KINDS: dict[Any, str] = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
+_types: Callable[[Any], dict[str, Any]] = cache(partial(get_type_hints, include_extras=True))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Allowed:
+    """What a value may be beyond its type.
+
+    Attributes:
+        at_least: smallest number.
+        above: below all numbers.
+        at_most: largest number.
+        below: above all numbers.
+        infinite: whether infinity, within the bounds, means something.
+        choices: of a text.
+        holds: any other condition; it needs `words`.
+        words: what is allowed, for messages; by default what is broken of the rest.
+    """
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    infinite: bool = False
+    choices: tuple[str, ...] = ()
+    holds: Callable[[Any], object] | None = None
+    words: str = ""
+
+    def instead_of(self, value: Any) -> str:
+        """What is allowed instead of a value of the right type, in words; "" if the value is allowed."""
+        conditions = (  # NaN breaks every bound
+            (not self.choices or value in self.choices, ", ".join(self.choices)),
+            (self.infinite or not isinstance(value, int | float) or _finite(value), "finite numbers"),
+            (self.at_least is None or value >= self.at_least, f"at least {self.at_least}"),
+            (self.above is None or value > self.above, f"more than {self.above}"),
+            (self.at_most is None or value <= self.at_most, f"at most {self.at_most}"),
+            (self.below is None or value < self.below, f"less than {self.below}"),
+            (self.holds is None or self.holds(value), self.words),
+        )
+        return next((self.words or words for holds, words in conditions if not holds), "")
+
+
+class TableError(UserError):
+    """Values that make no dataclass. The message is about the first problem; the names are those of all, sorted."""
+
+    def __init__(self, message: str, *, unexpected: list[str], wrong: list[str]) -> None:
+        super().__init__(message)
+        self.unexpected, self.wrong = sorted(unexpected), sorted(wrong)
+
+
+def finite_number(value: Any, field: str) -> float:
+    """The number as it is, or a UserError; JSON knows integers that are no float."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not _finite(value):
+        raise not_allowed(f"{field} = {short(value)}", "a finite number")
+    return value
+
+
+def check_fields(instance: Any, *, prefix: str = "") -> None:
+    """Refuse an instance with a field of another type, or with a value that is not allowed; for `__post_init__`."""
+    for name, wanted in _types(type(instance)).items():
+        value, field = getattr(instance, name), prefix + name
+        if get_origin(wanted) is Literal and value not in get_args(wanted):
+            raise not_allowed(f"{field} = {value!r}", ", ".join(get_args(wanted)))
+        _fitting(value, wanted, field=field, number=finite_number)
+
+
+def build(kind: type[_T], table: Mapping[str, Any], *, prefix: str = "", number: _Number = finite_number) -> _T:
+    """A dataclass from plain values; a field with a default may be missing.
+
+    Args:
+        kind: the dataclass.
+        table: values by field, as in TOML and JSON; what is a dataclass in it may be built already.
+        prefix: of its fields in messages.
+        number: makes a float of a value and the name of its field, or raises a UserError.
+
+    Raises:
+        TableError: if a field is unknown, missing, of another type or not allowed.
+        UserError: for what the dataclass itself refuses.
+    """
+    types = _types(kind)
+    strange = [name for name in table if name not in types]
+    required = (f.name for f in fields(kind) if f.default is f.default_factory is MISSING)  # type: ignore[arg-type]
+    missing = [name for name in required if name not in table]
+    values, wrong = {}, {}
+    for name in (name for name in table if name in types):
+        try:
+            values[name] = _fitting(table[name], types[name], field=prefix + name, number=number)
+        except UserError as error:
+            wrong[name] = str(error)
+    if strange:
+        message = str(unknown("field", prefix + strange[0], [prefix + name for name in types]))
+    elif missing:
+        message = f"The field {prefix + missing[0]!r} is missing; it is required and has no default."
+    elif wrong:
+        message = next(iter(wrong.values()))
+    else:
+        return kind(**values)
+    raise TableError(message, unexpected=strange + missing, wrong=list(wrong))
+
+
+def _fitting(value: Any, wanted: Any, *, field: str, number: _Number) -> Any:
+    """A value as the type of its field, with all that is in it checked on the way."""
+    inner = get_args(wanted)
+    if get_origin(wanted) is Annotated:
+        fitting = _fitting(value, inner[0], field=field, number=number)
+        if instead := inner[1].instead_of(fitting):
+            raise not_allowed(f"{field} = {list(fitting) if isinstance(fitting, tuple) else fitting!r}", instead)
+        return fitting
+    if inner:
+        return _composed(value, wanted, field=field, number=number)
+    if wanted is float:
+        return number(value, field)
+    if wanted is Any or (isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))):
+        return value
+    if is_dataclass(wanted):
+        if not isinstance(value, Mapping):
+            raise UserError(f"{field} = {short(value)} must be a table, written as [{field}].")
+        return build(wanted, value, prefix=f"{field}.", number=number)  # type: ignore[arg-type]  # no instance of one
+    found, needed = (_KINDS.get(kind, kind) for kind in (type(value), wanted))
+    raise UserError(f"{field} = {short(value)} is {found}; it must be {needed}.")
+
+
+def _composed(value: Any, wanted: Any, *, field: str, number: _Number) -> Any:
+    """The same for a choice, an optional value, a list, a tuple of any length and a dictionary."""
+    origin, inner = get_origin(wanted), get_args(wanted)
+    if origin is Literal and value not in inner:
+        raise unknown(f"value of {field}", value if isinstance(value, str) else short(value), inner)
+    if origin is Literal or (value is None and type(None) in inner):
+        return value
+    if type(None) in inner:
+        return _fitting(value, inner[0], field=field, number=number)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise UserError(f"{field} = {short(value)} must be a table, written as [{field}].")
+        return {key: _fitting(item, inner[1], field=f"{field}.{key}", number=number) for key, item in value.items()}
+    assert origin in (list, tuple), f"{wanted} is no type for a field."
+    if not isinstance(value, list | tuple):
+        raise UserError(f"{field} = {short(value)} must be a list, written as [a, b].")
+    return origin(_fitting(item, inner[0], field=f"{field}[{i}]", number=number) for i, item in enumerate(value))
+
+
+def _finite(number: float) -> bool:
+    return abs(number) <= sys.float_info.max
