@@ -20,7 +20,7 @@ BUSY_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Where:
-    """Folders and device of an execution.
+    """What all tasks of an execution share: folders, and files with methods.
 
     Attributes:
         results: outcomes.
