@@ -93,7 +93,8 @@ def warnings(flags: Mapping[str, Any]) -> list[str]:
     """The flags that a reader of the numbers must know, as sentences.
 
     Args:
-        flags: as `fairbench.evaluation.judge` collects them; those of attacks that did not run may be missing.
+        flags: as `fairbench.evaluation.judgement.judge` collects them; those of attacks that did not run may be
+            missing.
     """
     share, gain, gap = (flags.get(name, 0.0) for name in ("zero_gradient_share", "square_gain_pp", "pgd_aa_gap_pp"))
     classes = ", ".join(map(str, flags.get("order_violations", [])))
