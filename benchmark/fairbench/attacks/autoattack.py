@@ -133,7 +133,7 @@ class AutoAttack:
         """Run attacks one after the other, each on the images that are still robust; what all so far have found.
 
         Args:
-            names: of `fairbench.outcomes.store.ATTACKS`.
+            names: of `fairbench.protocol.attack_names.ATTACKS`.
             among: only these images, (n,) bool; what is known of others stays out of the verdicts.
         """
         for name in names:

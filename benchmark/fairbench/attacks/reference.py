@@ -43,7 +43,7 @@ def reference_attack(
     """An attack as a function of images and labels; every other setting is that of `standard`.
 
     Args:
-        attack: one of `fairbench.outcomes.store.ATTACKS`.
+        attack: one of `fairbench.protocol.attack_names.ATTACKS`.
         predict: the model.
         classes: number of classes, at least 2.
         threat: norm and radius.

@@ -35,7 +35,7 @@ def standard_attack(
     """Attack images that are classified correctly.
 
     Args:
-        attack: one of `fairbench.outcomes.store.ATTACKS`.
+        attack: one of `fairbench.protocol.attack_names.ATTACKS`.
         model: frozen and in eval mode.
         images: (n, channels, height, width), float32 in [0, 1].
         labels: (n,) int64.
