@@ -7,12 +7,12 @@ import click
 
 from fairbench import __version__
 from fairbench.commands.options.asked import Asked
-from fairbench.commands.options.computing import Computing
-from fairbench.commands.options.folders import ModelFolders, RunFolders
+from fairbench.commands.options.computing import Computing, Machine
+from fairbench.commands.options.folders import ModelFolders, RunFolders, WorkFolders
 from fairbench.commands.options.named_board import NamedBoard
 from fairbench.commands.options.option import FILE, FOLDER, options
 from fairbench.commands.options.repetition import Repetition
-from fairbench.commands.options.selection import Selection
+from fairbench.commands.options.selection import Named, Selection
 from fairbench.errors import INTERRUPTED, UserError
 
 
@@ -52,6 +52,15 @@ def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> 
     from fairbench.commands.run_all import run_all as command  # noqa: PLC0415
 
     raise SystemExit(command(selection, folders, computing))
+
+
+@main.command()
+@options
+def tune(named: Named, folders: WorkFolders, machine: Machine) -> None:
+    """Find the learning rate of every method on the validation split, by the same number of trials for each."""
+    from fairbench.commands.tune import tune as command  # noqa: PLC0415
+
+    raise SystemExit(command(named, folders, machine))
 
 
 @main.command()

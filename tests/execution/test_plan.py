@@ -28,7 +28,7 @@ def test_the_key_of_a_run_is_pinned() -> None:
     """Whatever changes this key orphans every stored result: it must be on purpose, with a new protocol version."""
     (run,) = _plan("pgd-at", seeds=(0,))
     assert run.description()["protocol"] == {
-        "protocol": "fairbench-1",
+        "protocol": "fairbench-2",
         "dataset": {"name": "digits", "validation": 1 / 7, "image_size": 0, "sha256": ""},
         "model": "digits-cnn",
         "threat": {"norm": "Linf", "epsilon": 0.15, "step": 0.0375, "steps": 10, "attack_precision": "fp32"},

@@ -40,7 +40,7 @@ def trained(run: Run, work_dir: Path, *, score: float) -> None:
     summary = {"selected_epoch": 1, "history": [{"epoch": k, "validation_robust": robust} for k in range(3)]}
     folder.summary.write_text(json.dumps(summary))
     for rule in ("selected", "last"):
-        folder.checkpoint(rule).touch()  # type: ignore[arg-type]  # both are checkpoints
+        folder.checkpoint(rule).touch()
 
 
 def complete(tuning: Tuning, names: list[str], work_dir: Path, score: Callable[[Run], float]) -> list[list[Run]]:
@@ -93,7 +93,7 @@ def test_every_row_has_the_same_number_of_trials(tuning: Tuning, tmp_path: Path)
 
 
 def test_the_best_rate_is_found(tuning: Tuning, tmp_path: Path) -> None:
-    complete(tuning, ["pgd-at"], tmp_path, lambda run: {10.0: 0.9, 17.3: 0.95}.get(run.rate, 0.2))
+    complete(tuning, ["pgd-at"], tmp_path, lambda run: {10.0: 0.9, 30.0: 0.3, 17.3: 0.95}.get(run.rate, 0.2))
     assert tuning.found.methods["pgd-at"].rate == 17.3
 
 
@@ -125,7 +125,7 @@ def test_a_failed_training_has_spent_its_trial(tuning: Tuning, tmp_path: Path) -
     chosen = [("pgd-at", registry.create("pgd-at", {}))]
     for run in tuning.next_runs(chosen):
         if run.rate < 10:
-            trained(run, tmp_path, score=run.rate)
+            trained(run, tmp_path, score=run.rate / 10)
         else:
             WorkFolder.of(run, tmp_path).path.mkdir(parents=True)
             WorkFolder.of(run, tmp_path).remember_failure("the loss became nan (epoch 1)", training=True)

@@ -70,18 +70,23 @@ def change(**values: Any) -> Callable[[dict[str, Any]], None]:
     return lambda content: content.update(values)
 
 
+def one_trial(**values: Any) -> Callable[[dict[str, Any]], None]:
+    return change(methods={"absld": {"trials": [values]}})
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (change(schema=99), "schema 99"),
-        (change(suite=3), "suite"),
-        (change(methods={"absld": []}), "absld, holds no trial"),
-        (change(methods={"absld": [{"rate": 0.0, "epoch": 1}]}), "impossible trial"),
-        (change(methods={"absld": [{"rate": -1.0, "epoch": 1}]}), "impossible trial"),
-        (change(methods={"absld": [{"rate": 1.0, "epoch": 1, "average": 0.3, "worst": 0.4}]}), "impossible trial"),
-        (change(methods={"absld": [{"rate": 1.0}]}), "impossible trial"),
-        (change(methods={"absld": [{"epoch": 1}]}), "rate"),
-        (change(methods={"absld": [{"rate": 1.0, "colour": "red"}]}), "colour"),
+        (change(suite=3), "of a wrong type: suite"),
+        (change(colour="red"), "does not allow or misses: colour"),
+        (change(methods={"absld": {"trials": []}}), "wrong type: methods"),
+        (one_trial(rate=0.0, epoch=1), "wrong type: methods"),
+        (one_trial(rate=-1.0, epoch=1), "wrong type: methods"),
+        (one_trial(rate=1.0, epoch=1, average=0.3, worst=0.4), "wrong type: methods"),
+        (one_trial(rate=1.0), "wrong type: methods"),
+        (one_trial(epoch=1), "wrong type: methods"),
+        (one_trial(rate=1.0, epoch=1, colour="red"), "wrong type: methods"),
     ],
 )
 def test_a_damaged_file_is_refused_in_a_sentence(

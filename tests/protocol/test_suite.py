@@ -83,16 +83,19 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("evaluation", {"seed": 1}),
     ("evaluation", {"batch_size": 100}),
     ("evaluation", {"engine": "reference"}),
+    ("tuning", {"rates": (1.0, 2.0)}),
+    ("tuning", {"fraction": 0.5}),
+    ("tuning", {"seed": 7}),
 ]
 
 
 def test_every_field_of_the_protocol_enters_the_key() -> None:
-    """Each change gives a key of its own, and no field of the four parts is left out of the table."""
+    """Each change gives a key of its own, and no field of the parts is left out of the table."""
     keys = [key(part(name, **changes)(DIGITS)) for name, changes in CHANGES]
-    keys += [key(replace(DIGITS, model="resnet18")), key(replace(DIGITS, protocol="fairbench-2")), key(DIGITS)]
+    keys += [key(replace(DIGITS, model="resnet18")), key(replace(DIGITS, protocol="fairbench-9")), key(replace(DIGITS, tuning=None)), key(DIGITS)]
     assert len(set(keys)) == len(keys)
     covered = {(name, field) for name, changes in CHANGES for field in changes}
-    parts = ("dataset", "threat", "recipe", "evaluation")
+    parts = ("dataset", "threat", "recipe", "evaluation", "tuning")
     fields = {(name, field) for name in parts for field in asdict(getattr(DIGITS, name))} - {("dataset", "file")}
     assert covered == fields
 

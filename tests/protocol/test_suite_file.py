@@ -220,7 +220,7 @@ def test_the_eight_suites_ship_and_follow_the_protocol() -> None:
     names = ["cifar10", "cifar10-fast", "cifar10-wrn", "cifar100", "digits", "imagenette", "mnist", "svhn"]
     assert suite_names() == names
     for suite in map(load_suite, names):
-        assert suite.protocol == "fairbench-1"
+        assert suite.protocol == "fairbench-2"
         assert suite.threat.steps == 10
         assert suite.threat.step == suite.evaluation.pgd_step == pytest.approx(suite.threat.epsilon / 4)
         assert (suite.evaluation.tier, suite.evaluation.engine) == ("full", "fairbench")

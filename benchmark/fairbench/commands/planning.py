@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fairbench.commands.options.selection import Selection
+from fairbench.commands.options.selection import Named, Selection
 from fairbench.data.digest import dataset_digest
 from fairbench.data.sources import dataset_names
 from fairbench.errors import UserError, unknown
@@ -19,7 +19,7 @@ from fairbench.protocol.suite_file import load_suite
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
-    """What a selection means, before seeds.
+    """Methods of a suite, before seeds.
 
     Attributes:
         suite: the protocol.
@@ -57,58 +57,57 @@ def plan(selection: Selection) -> Planned:
             the plan, not an error.
     """
     resolved = resolve(selection)
-    suite = resolved.suite
+    asked = resolved.suite
+    evaluation = replace(
+        asked.evaluation,
+        tier=selection.tier or asked.evaluation.tier,
+        engine=selection.engine or asked.evaluation.engine,
+        search=selection.search or asked.evaluation.search,
+    )
+    suite = replace(asked, evaluation=evaluation)
     seeds = tuple(dict.fromkeys(selection.seeds)) or suite.seeds
     if suite.tuning and suite.tuning.seed in seeds:
-        raise UserError(
-            f"--seed {suite.tuning.seed} is the tuning seed of the suite {suite.name}; no run is ranked on it."
-        )
-    return Planned(suite=suite, runs=resolved.planner.plan(resolved.methods, seeds=seeds), problems=resolved.problems)
+        raise UserError(f"--seed {suite.tuning.seed} is the tuning seed of {suite.name}; no run is ranked on it.")
+    planner = replace(resolved.planner, suite=suite)
+    return Planned(suite=suite, runs=planner.plan(resolved.methods, seeds=seeds), problems=resolved.problems)
 
 
-def resolve(selection: Selection) -> Resolved:
-    """What a selection means.
+def resolve(named: Named) -> Resolved:
+    """What was named, as methods of a suite.
 
     Raises:
         UserError: as `plan`.
     """
-    suite = load_suite(selection.suite)
-    evaluation = replace(
-        suite.evaluation,
-        tier=selection.tier or suite.evaluation.tier,
-        engine=selection.engine or suite.evaluation.engine,
-        search=selection.search or suite.evaluation.search,
-    )
-    suite = replace(suite, evaluation=evaluation)
+    suite = load_suite(named.suite)
     _check_names(suite)
-    known = registry.names(plugins=selection.plugins)
+    known = registry.names(plugins=named.plugins)
 
     def create(name: str, changes: Mapping[str, str | Parameter]) -> Method:
         defaults = suite.defaults_of(name)
         if defaults:
             try:
-                registry.create(name, defaults, plugins=selection.plugins)
+                registry.create(name, defaults, plugins=named.plugins)
             except UserError as error:
                 raise UserError(f"[methods.{name}] of the suite {suite.name}: {error}") from error
-        return registry.create(name, {**defaults, **changes}, plugins=selection.plugins)
+        return registry.create(name, {**defaults, **changes}, plugins=named.plugins)
 
-    changes = _settings(selection.settings)
-    if changes and not selection.methods:
-        raise UserError(f"--set {selection.settings[0]} needs --method: say whose hyper-parameter it is.")
+    changes = _settings(named.settings)
+    if changes and not named.methods:
+        raise UserError(f"--set {named.settings[0]} needs --method: say whose hyper-parameter it is.")
     chosen: list[tuple[str, Method]] = []
-    problems = [] if selection.methods else _strangers(suite, known)
-    for name in dict.fromkeys(selection.methods) or known:
+    problems = [] if named.methods else _strangers(suite, known)
+    for name in dict.fromkeys(named.methods) or known:
         try:
             chosen.append((name, create(name, changes)))
         except UserError as error:
-            if selection.methods:
+            if named.methods:
                 raise
             problems.append(str(error))
     digest = dataset_digest(suite.dataset, folder=suite.folder)
     planner = Planner(
         suite=suite,
         create=create,
-        rates=known_rates(suite, selection.tuned, dataset_digest=digest),
+        rates=known_rates(suite, named.tuned, dataset_digest=digest),
         dataset_digest=digest,
     )
     return Resolved(suite=suite, methods=chosen, planner=planner, problems=problems)

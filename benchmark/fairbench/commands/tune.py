@@ -8,7 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fairbench.commands.selection import Resolved, Selection, resolve
+from fairbench.commands.options.computing import Machine
+from fairbench.commands.options.folders import WorkFolders
+from fairbench.commands.options.selection import Named
+from fairbench.commands.planning import Resolved, resolve
 from fairbench.errors import INTERRUPTED, UserError
 from fairbench.execution.executors import local_executor
 from fairbench.execution.plan import Planner
@@ -30,16 +33,16 @@ from fairbench.report.terminal.console import console as make_console
 from fairbench.report.terminal.display import Display
 
 
-def tune(selection: Selection, where: Where, *, jobs: int | None, device: str) -> int:
+def tune(named: Named, folders: WorkFolders, machine: Machine) -> int:
     """Train every trial that is missing. Returns the exit code: 0 only if every row that was asked for is tuned."""
     console = make_console()
-    resolved = resolve(replace(selection, tuned=None))
+    resolved = resolve(replace(named, tuned=None))
     suite = resolved.suite
     if suite.tuning is None:
         raise UserError(
             f'The suite {suite.name} says nothing on tuning; add a table [tuning] with rates = ["1/3", 1, 3, 10, 30].'
         )
-    target = selection.tuned or own_file(suite)
+    target = named.tuned or own_file(suite)
     kept = _kept(target, resolved)
     known = resolved.planner.rates or kept
     planner = Planner(
@@ -49,10 +52,13 @@ def tune(selection: Selection, where: Where, *, jobs: int | None, device: str) -
         dataset_digest=resolved.planner.dataset_digest,
     )
     brought = set(known.methods) - set(kept.methods)
-    tuning = Tuning(planner, work_dir=where.work_dir, grid=suite.tuning.rates)
+    tuning = Tuning(planner, work_dir=folders.work_dir, grid=suite.tuning.rates)
     for problem in resolved.problems:
         console.print(f"[yellow]Note:[/yellow] {escape(problem)}")
-    computing = _Computing(where=where, jobs=jobs, device=device, console=console)
+    where = Where(
+        results=Path(), work_dir=folders.work_dir, data_dir=machine.data_dir, plugins=named.plugins
+    )  # no outcome is written
+    computing = _Computing(where=where, machine=machine, console=console)
     try:
         crashed = computing.train(tuning, resolved.methods, save=lambda: _save(target, tuning, brought))
     except KeyboardInterrupt:
@@ -72,14 +78,12 @@ class _Computing:
 
     Attributes:
         where: folders.
-        jobs: trials at a time.
-        device: of the trainings.
+        machine: how many at a time, and on which device.
         console: for messages.
     """
 
     where: Where
-    jobs: int | None
-    device: str
+    machine: Machine
     console: Console
 
     def train(self, tuning: Tuning, methods: list[tuple[str, Method]], *, save: Callable[[], None]) -> list[str]:
@@ -91,7 +95,7 @@ class _Computing:
             tasks = [task for task in training_tasks(runs, self.where) if task.run.key not in crashed]
             if not tasks:
                 return list(crashed.values())
-            executor = local_executor(tasks=len(tasks), jobs=self.jobs, device=self.device)
+            executor = local_executor(tasks=len(tasks), jobs=self.machine.jobs, device=self.machine.device)
             with Display(self.console, total=len(tasks), reused=0) as display:
                 runner = Runner(executor, started=display.started, advanced=display.advanced, ended=display.ended)
                 endings = runner.run(tasks)

@@ -81,7 +81,7 @@ def training_tasks(runs: Iterable[Run], where: Where) -> list[Task]:
             return
         for _, needed in run.prerequisites:
             add(needed)
-        tasks.setdefault(run.key, replace(_task(run, where), evaluate=False))
+        tasks.setdefault(run.key, replace(_task(run, where), judge=False))
 
     for run in runs:
         add(run)

@@ -23,10 +23,7 @@ from fairbench.external.sample import Sample
 from fairbench.fields import check_fields
 from fairbench.identity import content_key
 from fairbench.models.fingerprint import weights_sha256
-from fairbench.protocol.suite import Evaluation, Seed, Threat
-
-PROTOCOL = "fairbench-1"
-"""Of the evaluation; suites with the same one, the same data and the same threat show the row on their boards."""
+from fairbench.protocol.suite import PROTOCOL, Evaluation, Seed, Threat
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

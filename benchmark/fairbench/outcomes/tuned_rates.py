@@ -9,19 +9,16 @@ covers; a file of another one is refused. Every accuracy in it is one of the val
 """
 
 import json
-import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from fairbench.atomic import atomic
 from fairbench.errors import UserError
 from fairbench.identity import content_key
 from fairbench.protocol.suite import Suite, protocol_description, trained_by
-from fairbench.protocol.tuning import Trial, TunedMethod
-from fairbench.typed_json import from_object, read_object
+from fairbench.protocol.tuning import TunedMethod
+from fairbench.typed_json import read_object
 
 TUNED_SCHEMA = 1
 
@@ -44,25 +41,15 @@ class TunedRates:
     suite: str
     protocol: str
     key: str
-    methods: Mapping[str, TunedMethod] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _File:
-    """The same as plain values."""
-
-    suite: str
-    protocol: str
-    key: str
-    methods: dict[str, list[dict[str, Any]]]
-    versions: dict[str, str]
+    methods: dict[str, TunedMethod] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 def tuning_key(suite: Suite, *, dataset_digest: str) -> str:
     """Of a trial's protocol: data, networks, threat, recipe, length and tuning seed."""
+    assert suite.tuning is not None
     protocol = trained_by(protocol_description(suite.trial(), dataset_digest=dataset_digest))
-    return content_key({"protocol": protocol, "teacher": suite.teacher, "seed": list(suite.trial().seeds)})
+    return content_key({"protocol": protocol, "teacher": suite.teacher, "tuning": asdict(suite.tuning)})
 
 
 def no_rates(suite: Suite, *, dataset_digest: str) -> TunedRates:
@@ -91,10 +78,7 @@ def parse_tuned_rates(text: str | bytes, *, origin: str) -> TunedRates:
         text: of the file.
         origin: where it came from, for messages.
     """
-    values = read_object(text, origin=origin, schema=TUNED_SCHEMA)
-    file = from_object(_File, values, origin=origin, schema=TUNED_SCHEMA)
-    methods = {label: _tuned_method(trials, origin=f"{origin}, {label},") for label, trials in file.methods.items()}
-    return TunedRates(suite=file.suite, protocol=file.protocol, key=file.key, methods=methods, versions=file.versions)
+    return read_object(TunedRates, text, origin=origin, schema=TUNED_SCHEMA)
 
 
 def known_rates(suite: Suite, given: Path | None = None, *, dataset_digest: str) -> TunedRates | None:
@@ -142,16 +126,14 @@ def own_file(suite: Suite) -> Path:
 
 def write_tuned_rates(path: Path, found: TunedRates) -> None:
     """Write atomically, one trial a line, so that a difference can be read."""
-    lines = [
-        f'  "{name}": {json.dumps(value)},'
-        for name, value in (("schema", TUNED_SCHEMA), ("suite", found.suite), ("protocol", found.protocol))
-    ]
-    lines += [f'  "key": "{found.key}",', f'  "versions": {json.dumps(dict(found.versions), sort_keys=True)},']
-    methods = []
+    head = {"schema": TUNED_SCHEMA, **asdict(replace(found, methods={}))}
+    del head["methods"]
+    lines = [f"  {json.dumps(name)}: {json.dumps(value, sort_keys=True)}," for name, value in head.items()]
+    rows = []
     for label, method in sorted(found.methods.items()):
         trials = ",\n".join(f"      {json.dumps(asdict(trial), allow_nan=False)}" for trial in method.trials)
-        methods.append(f"    {json.dumps(label)}: [\n{trials}\n    ]")
-    lines.append('  "methods": {\n' + ",\n".join(methods) + "\n  }")
+        rows.append(f'    {json.dumps(label)}: {{"trials": [\n{trials}\n    ]}}')
+    lines.append('  "methods": {\n' + ",\n".join(rows) + "\n  }")
     with atomic(path) as temporary:
         temporary.write_text("{\n" + "\n".join(lines) + "\n}\n", encoding="utf-8")
 
@@ -176,14 +158,3 @@ def checked_rates(found: TunedRates, suite: Suite, *, dataset_digest: str, origi
             f"threat, recipe, grid or tuning seed). Tune again: fairbench tune --suite {suite.name}."
         )
     return found
-
-
-def _tuned_method(trials: list[dict[str, Any]], *, origin: str) -> TunedMethod:
-    read = tuple(from_object(Trial, one, origin=origin, schema=TUNED_SCHEMA, content="a trial") for one in trials)
-    if not read:
-        raise UserError(f"{origin} holds no trial; remove the entry and tune again.")
-    for one in read:
-        possible = 0 < one.rate < math.inf and 0 <= one.worst <= one.average <= 1 and one.epoch >= -1
-        if not possible or (one.epoch == -1) != bool(one.reason):
-            raise UserError(f"{origin} holds an impossible trial ({one}); remove the entry and tune again.")
-    return TunedMethod(trials=tuple(sorted(read, key=lambda one: one.rate)))

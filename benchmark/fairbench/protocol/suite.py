@@ -19,9 +19,13 @@ from typing import Annotated, Literal
 
 from fairbench.errors import not_allowed
 from fairbench.fields import Allowed, check_fields
+from fairbench.protocol.tuning import Tuning
 
 Parameter = bool | int | float | str
 """The type of a hyper-parameter."""
+
+PROTOCOL = "fairbench-2"
+"""Version of the rules. The first one had one learning rate for all methods."""
 
 Norm = Literal["Linf", "L2"]
 Precision = Literal["fp32", "bf16"]
@@ -210,13 +214,14 @@ class Suite:
         model: architecture (`fairbench list models`).
         teacher: architecture of the teacher of distillation methods, trained by TRADES in the same suite.
         seeds: training seeds of a complete row.
+        tuning: the budget by which every row's learning rate is found; None for the recipe's rate for all.
         methods: hyper-parameters that are others here than by a method's own defaults; part of the runs' keys.
         folder: where the suite file lies; resolves `dataset.file` and enters no key.
     """
 
     name: BoardName
     title: str = ""
-    protocol: str = "fairbench-1"
+    protocol: str = PROTOCOL
     dataset: DatasetSource
     model: ModelName
     teacher: ModelName
@@ -225,6 +230,7 @@ class Suite:
     evaluation: Evaluation
     seeds: Seeds = (0, 1, 2)
     methods: tuple[MethodDefaults, ...] = ()
+    tuning: Tuning | None = None
     folder: str = ""
 
     def __post_init__(self) -> None:
@@ -235,6 +241,8 @@ class Suite:
             raise not_allowed(f"threat.epsilon = {epsilon!r}", allowed)
         if not 0 < step <= 2 * epsilon:
             raise not_allowed(f"evaluation.pgd_step = {step!r}", "a positive number of at most twice threat.epsilon")
+        if self.tuning and self.tuning.seed in self.seeds and self.seeds != (self.tuning.seed,):
+            raise not_allowed(f"tuning.seed = {self.tuning.seed!r}", "a seed that no run of the suite has")
 
     def defaults_of(self, method: str) -> dict[str, Parameter]:
         """What the suite sets of a method's hyper-parameters, by name."""
@@ -243,6 +251,12 @@ class Suite:
     def teaching(self) -> "Suite":
         """The same protocol with the teacher's architecture in the model's place."""
         return replace(self, model=self.teacher)
+
+    def trial(self) -> "Suite":
+        """The same protocol at the length and on the seed of its trials, which are judged on validation data alone."""
+        assert self.tuning is not None
+        epochs = max(1, round(self.tuning.fraction * self.recipe.epochs))
+        return replace(self, recipe=replace(self.recipe, epochs=epochs), seeds=(self.tuning.seed,))
 
 
 def protocol_description(suite: Suite, *, dataset_digest: str) -> dict[str, object]:
@@ -267,12 +281,14 @@ def protocol_description(suite: Suite, *, dataset_digest: str) -> dict[str, obje
         "threat": asdict(suite.threat),
         "recipe": asdict(suite.recipe),
         "evaluation": asdict(suite.evaluation),
+        "tuning": asdict(suite.tuning) if suite.tuning else None,
     }
 
 
 def trained_by(protocol: Mapping[str, object]) -> dict[str, object]:
-    """The part of a description that training depends on: of the evaluation only what selects checkpoints."""
+    """The part of a description that training depends on: of the evaluation what selects checkpoints, and no tuning."""
     evaluation = protocol["evaluation"]
     assert isinstance(evaluation, Mapping)
     selecting = ("pgd_steps", "pgd_step", "seed", "batch_size")
-    return {**protocol, "evaluation": {name: evaluation[name] for name in selecting}}
+    trained = {name: part for name, part in protocol.items() if name != "tuning"}
+    return {**trained, "evaluation": {name: evaluation[name] for name in selecting}}

@@ -1,9 +1,12 @@
-"""The tuning budget of a suite, the same for every method, and what a trial of it says."""
+"""The tuning budget of a suite, the same for every row of its board, and what a trial of it says."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
+from fairbench.errors import not_allowed
 from fairbench.fields import Allowed, check_fields
+
+Share = Annotated[float, Allowed(at_least=0, at_most=1, words="[0, 1]")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,8 +22,7 @@ class Tuning:
     rates: Annotated[
         tuple[float, ...],
         Allowed(
-            above=0,
-            holds=lambda rates: len(rates) > 1 and list(rates) == sorted(set(rates)),
+            holds=lambda rates: len(rates) > 1 and min(rates) > 0 and list(rates) == sorted(set(rates)),
             words="two or more positive numbers, rising, such as ['1/3', 1, 3, 10, 30]",
         ),
     ]
@@ -28,7 +30,7 @@ class Tuning:
     seed: Annotated[int, Allowed(at_least=0, below=2**31, words="0 to 2^31 - 1")] = 1000
 
     def __post_init__(self) -> None:
-        check_fields(self, within="tuning")
+        check_fields(self, prefix="tuning.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,11 +45,18 @@ class Trial:
         reason: why the training failed, which spends the trial all the same; "" if it did not.
     """
 
-    rate: float
-    average: float = 0.0
-    worst: float = 0.0
-    epoch: int = -1
+    rate: Annotated[float, Allowed(above=0)]
+    average: Share = 0.0
+    worst: Share = 0.0
+    epoch: Annotated[int, Allowed(at_least=-1)] = -1
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        check_fields(self, prefix="trial.")
+        if self.worst > self.average:
+            raise not_allowed(f"trial.worst = {self.worst!r}", f"at most the average, {self.average!r}")
+        if (self.epoch == -1) != bool(self.reason):
+            raise not_allowed(f"trial.epoch = {self.epoch!r}", "-1, with a reason, if training failed and only then")
 
     @property
     def score(self) -> float:
@@ -57,13 +66,16 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TunedMethod:
-    """The trials of one method, or of one row that differs in hyper-parameters or network, in the order of their rates.
+    """The trials of one row, in the order of their rates.
 
     Attributes:
         trials: at least one.
     """
 
-    trials: tuple[Trial, ...]
+    trials: Annotated[tuple[Trial, ...], Allowed(holds=bool, words="at least one trial")]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def best(self) -> Trial:

@@ -1,4 +1,4 @@
-"""How `run-all` computes what is missing."""
+"""How `run-all` and `tune` compute what is missing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +11,13 @@ from fairbench.execution.task import Rerun
 
 
 @dataclass(frozen=True, kw_only=True)
-class Computing:
-    """With which data, on what, and whether at all.
+class Machine:
+    """With which data, and on what.
 
     Attributes:
         data_dir: downloaded datasets.
         jobs: runs at a time; None for one per GPU or core.
         device: `auto`, `cpu`, `cuda` or `cuda:i`.
-        rerun: what is computed again although it has an outcome.
-        dry_run: show the plan instead.
-        as_json: the plan as JSON.
     """
 
     data_dir: Path = option("--data-dir", "Downloaded datasets.", default=Path("data"), kind=FOLDER)
@@ -32,6 +29,18 @@ class Computing:
         metavar="N",
     )
     device: str = option("--device", "Where to compute.", default="auto", metavar="auto|cpu|cuda[:i]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computing(Machine):
+    """What to compute of it, and whether at all.
+
+    Attributes:
+        rerun: what is computed again although it has an outcome.
+        dry_run: show the plan instead.
+        as_json: the plan as JSON.
+    """
+
     rerun: Rerun = option(
         "--rerun",
         "What to compute again although it has an outcome.",

@@ -7,16 +7,25 @@ from fairbench.commands.options.option import FOLDER, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunFolders:
+class WorkFolders:
+    """Of trainings.
+
+    Attributes:
+        work_dir: checkpoints, partial attacks and logs.
+    """
+
+    work_dir: Path = option("--work-dir", "Checkpoints, partial attacks and logs.", default=Path("runs"), kind=FOLDER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolders(WorkFolders):
     """Of runs.
 
     Attributes:
         results: outcomes.
-        work_dir: checkpoints, partial attacks and logs.
     """
 
     results: Path = option("--results", "Outcomes, one parquet file per run.", default=Path("results"), kind=FOLDER)
-    work_dir: Path = option("--work-dir", "Checkpoints, partial attacks and logs.", default=Path("runs"), kind=FOLDER)
 
 
 @dataclass(frozen=True, kw_only=True)

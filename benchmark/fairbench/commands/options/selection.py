@@ -6,29 +6,52 @@ from typing import get_args
 
 import click
 
-from fairbench.commands.options.option import FILE, option
+from fairbench.commands.options.option import FILE, NEW_FILE, option
 from fairbench.protocol.suite import Engine, Precision, Tier
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
-    """What was asked for.
+class Named:
+    """Which methods of which suite are meant.
 
     Attributes:
         suite: name or file.
         methods: registered names; empty for all.
-        seeds: empty for the suite's.
         settings: `field=value` texts, for every named method.
         plugins: files whose methods must be known.
-        tier: how far AutoAttack goes; None for the suite's.
-        engine: of AutoAttack; None for the suite's.
-        search: arithmetic in which our engine searches; None for the suite's.
+        tuned: file of learning rates beside those that the suite brings; None for these alone.
     """
 
     suite: str = option("--suite", "Protocol to follow.", default="digits", metavar="NAME|FILE")
     methods: tuple[str, ...] = option(
         "--method", "Only this method (repeatable).", default=(), repeatable=True, metavar="NAME"
     )
+    settings: tuple[str, ...] = option(
+        "--set", "Change a hyper-parameter.", default=(), repeatable=True, metavar="FIELD=VALUE"
+    )
+    plugins: tuple[Path, ...] = option(
+        "--plugin", "A file with methods.", default=(), repeatable=True, kind=FILE, metavar="FILE"
+    )
+    tuned: Path | None = option(
+        "--tuned",
+        "Learning rates that `tune` found, beside those of the suite.",
+        default=None,
+        kind=NEW_FILE,
+        metavar="FILE",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection(Named):
+    """Which runs are meant.
+
+    Attributes:
+        seeds: empty for the suite's.
+        tier: how far AutoAttack goes; None for the suite's.
+        engine: of AutoAttack; None for the suite's.
+        search: arithmetic in which our engine searches; None for the suite's.
+    """
+
     seeds: tuple[int, ...] = option(
         "--seed",
         "Only this seed (repeatable).",
@@ -36,12 +59,6 @@ class Selection:
         repeatable=True,
         kind=click.IntRange(0, 2**31 - 1),
         metavar="N",
-    )
-    settings: tuple[str, ...] = option(
-        "--set", "Change a hyper-parameter.", default=(), repeatable=True, metavar="FIELD=VALUE"
-    )
-    plugins: tuple[Path, ...] = option(
-        "--plugin", "A file with methods.", default=(), repeatable=True, kind=FILE, metavar="FILE"
     )
     tier: Tier | None = option(
         "--tier",
