@@ -12,6 +12,7 @@ from torch import fx, nn
 
 from fairbench.errors import UserError
 from fairbench.external.factory import call_factory
+from fairbench.identity import file_sha256
 
 GOOD = """
 from __future__ import annotations
@@ -79,23 +80,44 @@ def package(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def test_from_a_package(package: str) -> None:
-    assert call_factory(f"{package}:network")(torch.rand(2, 1, 8, 8)).shape == (2, 10)
-    assert type(call_factory(f"{package}:Network")).__name__ == "Network"
+    assert call_factory(f"{package}:network").model(torch.rand(2, 1, 8, 8)).shape == (2, 10)
+    assert type(call_factory(f"{package}:Network").model).__name__ == "Network"
 
 
 def test_from_a_file_which_leaves_no_trace(write: Write) -> None:
     """The import path and the table of modules are as before; the model still works, and can be copied and traced."""
     path, modules = list(sys.path), set(sys.modules)
-    model = call_factory(f"{write()}:network")
+    model = call_factory(f"{write()}:network").model
     assert (sys.path, set(sys.modules)) == (path, modules)
     images = torch.rand(2, 1, 8, 8)
     assert torch.equal(copy.deepcopy(model)(images), model(images))
     assert torch.equal(fx.symbolic_trace(model)(images), model(images))
 
 
+def test_a_file_and_what_lies_beside_it_are_recognised(write: Write) -> None:
+    """Its digest is that of its bytes, unless it imports what lies beside it; a package has none."""
+    assert not call_factory("torch.nn:Identity").code_sha256
+    alone = write()
+    assert call_factory(f"{alone}:network").code_sha256 == file_sha256(alone)
+    write("def width():\n    return 4\n", "wide.py")
+    both = write(GOOD + "from wide import width\n", "both.py")
+    first = call_factory(f"{both}:network").code_sha256
+    assert first == call_factory(f"{both}:network").code_sha256 != file_sha256(both)
+    write("def width():\n    return 5\n", "wide.py")
+    assert call_factory(f"{both}:network").code_sha256 != first
+
+
+def test_a_factory_may_import_what_lies_beside_its_file_when_it_is_called(write: Write) -> None:
+    write("import torch\nHeight = torch.nn.Flatten\n", "tall.py")
+    models = write("def network():\n    import tall\n    return tall.Height()\n")
+    path, modules = list(sys.path), set(sys.modules)
+    assert isinstance(call_factory(f"{models}:network").model, nn.Flatten)
+    assert (sys.path, set(sys.modules)) == (path, modules)
+
+
 def test_an_edited_file_is_read_anew(write: Write) -> None:
     call_factory(f"{write()}:network")
-    model = call_factory(f"{write(GOOD.replace('Linear(4, 10)', 'Linear(4, 3)'))}:network")
+    model = call_factory(f"{write(GOOD.replace('Linear(4, 10)', 'Linear(4, 3)'))}:network").model
     assert model(torch.rand(2, 1, 8, 8)).shape == (2, 3)
 
 
@@ -151,4 +173,4 @@ def test_what_is_not_there_is_named(given: str, said: str) -> None:
 
 
 def test_a_class_of_torch_is_a_factory_too() -> None:
-    assert isinstance(call_factory("torch.nn:Identity"), nn.Identity)
+    assert isinstance(call_factory("torch.nn:Identity").model, nn.Identity)

@@ -1,7 +1,6 @@
 """`fairbench evaluate`: judge models that others trained, per class, under PGD-20 and AutoAttack."""
 
 import math
-from pathlib import Path
 from traceback import extract_tb
 
 import torch
@@ -17,7 +16,6 @@ from fairbench.execution.freed_memory import keep_freed_memory
 from fairbench.external.outcomes import compute_outcomes, known_outcomes
 from fairbench.external.run import ExternalRun, check_name
 from fairbench.external.sample import Sample, load_sample, usual_suite
-from fairbench.identity import file_sha256
 from fairbench.protocol.suite import Evaluation, Threat
 from fairbench.protocol.suite_file import parse_number
 from fairbench.report.terminal.class_table import class_table
@@ -95,7 +93,7 @@ def _one(
         seed=asked.seed,
         model=external.model.to(device),
         specification=external.specification,
-        code_sha256=_code_sha256(given),
+        code_sha256=external.code_sha256,
         file_sha256=external.file_sha256,
         remarks=external.remarks,
         sample=sample,
@@ -122,12 +120,6 @@ def _one(
         ) from error
     out.print(class_table(outcomes))
     out.print(f"Wrote {path}; `fairbench report` shows it beside the boards it fits.", markup=False)
-
-
-def _code_sha256(given: str) -> str:
-    """Of the file that builds a model; an edited one is another model, whatever its weights."""
-    target = given.rpartition(":")[0]
-    return file_sha256(Path(target).expanduser()) if target.endswith(".py") else ""
 
 
 def _names(asked: Asked) -> list[str]:

@@ -40,12 +40,14 @@ class External:
     Attributes:
         model: on the CPU in eval mode, from images in [0, 1] to logits.
         specification: as given, without folders.
+        code_sha256: of the file that builds it; empty without one.
         file_sha256: of the checkpoint; empty without one.
         remarks: sentences on what a reader of its numbers should know.
     """
 
     model: nn.Module
     specification: str
+    code_sha256: str
     file_sha256: str
     remarks: tuple[str, ...]
 
@@ -83,6 +85,7 @@ def load_external(
     """
     if key and checkpoint is None:
         raise UserError(f"--key {key} names an entry of a checkpoint; give the file with --checkpoint.")
+    code = ""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # a factory that draws weights draws the same ones every time
         if given.startswith(_ZOO):
@@ -93,7 +96,11 @@ def load_external(
             name = given.removeprefix(_ZOO)
             model, remarks = zoo_model(name, dataset=dataset, norm=norm, checkpoint=checkpoint, key=key, folder=folder)
         elif ":" in given:
-            model, remarks = _from_factory(given, checkpoint, key=key, normalisation=normalisation, channels=channels)
+            built = call_factory(given)
+            model, code = built.model, built.code_sha256
+            model, remarks = _of_theirs(
+                given, model, checkpoint, key=key, normalisation=normalisation, channels=channels
+            )
         elif given in model_names():
             model, remarks = _of_ours(
                 given,
@@ -112,6 +119,7 @@ def load_external(
     return External(
         model=model,
         specification=f"{Path(target).name if target.endswith('.py') else target}{colon}{name}",
+        code_sha256=code,
         file_sha256="" if checkpoint is None else file_sha256(checkpoint),
         remarks=remarks,
     )
@@ -150,11 +158,16 @@ def _of_ours(
     return model, (*weights.remarks, *remarks)
 
 
-def _from_factory(
-    given: str, checkpoint: Path | None, *, key: str, normalisation: Normalisation | None, channels: int
+def _of_theirs(
+    given: str,
+    model: nn.Module,
+    checkpoint: Path | None,
+    *,
+    key: str,
+    normalisation: Normalisation | None,
+    channels: int,
 ) -> tuple[nn.Module, tuple[str, ...]]:
     """What somebody's code builds, with other weights or behind a normalisation where that is asked for."""
-    model = call_factory(given)
     if checkpoint is None:
         remarks: tuple[str, ...] = ("No checkpoint was given: the weights are those that the factory gave the model.",)
     else:

@@ -10,19 +10,15 @@ defines under the kebab-case of its class name (`MyMethod` is `my-method`). List
 broken one is still listed and stops nobody else; a plug-in file has to be run to know what it defines.
 """
 
-import hashlib
-import importlib.util
 import inspect
 import re
-import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 
 from fairbench.errors import UserError, unknown
+from fairbench.foreign_code import ForeignFile, run_foreign
 from fairbench.method.contract import Card, Method
 from fairbench.protocol.suite import Parameter
 
@@ -101,20 +97,18 @@ def _installed(point: EntryPoint) -> _Entry:
     origin = f"the package {package} ({point.value})"
 
     def load_point() -> object:
-        try:
-            return point.load()
-        except (Exception, SystemExit) as error:  # the border to foreign code: the user shall see whatever it raises
-            raise UserError(
-                f"The method {point.name!r} of {origin} cannot be imported: {_described(error)}. "
-                "Repair or uninstall that package; the other methods are not affected."
-            ) from error
+        return run_foreign(
+            point.load,
+            f"The method {point.name!r} of {origin} cannot be imported",
+            advice="Repair or uninstall that package; the other methods are not affected.",
+        )
 
     return _Entry(origin=origin, load=load_point)
 
 
 def _plugin_methods(path: Path) -> dict[str, type[Method]]:
     """Methods that a file defines itself, by registered name."""
-    module = _plugin_module(path)
+    module = ForeignFile.read(path, called="the plug-in").module()
     found: dict[str, type[Method]] = {}
     for value in vars(module).values():
         own = isinstance(value, type) and value.__module__ == module.__name__
@@ -129,28 +123,6 @@ def _plugin_methods(path: Path) -> dict[str, type[Method]]:
             "or start from `fairbench new-method NAME`."
         )
     return found
-
-
-def _plugin_module(path: Path) -> ModuleType:
-    """The file as a module, named after its content, so that it runs once and an edited file runs again."""
-    try:
-        source = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"Cannot read the plug-in {path}: {error.strerror or error}.") from error
-    name = f"fairbench_plugin_{hashlib.sha256(bytes(path) + source).hexdigest()[:16]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    module.__file__ = str(path)
-    sys.modules[name] = module  # dataclasses resolve annotations through it
-    try:
-        exec(compile(source, str(path), "exec"), vars(module))  # noqa: S102  running it is what the user asked for
-    except (Exception, SystemExit) as error:  # the border to foreign code, as above
-        del sys.modules[name]
-        raise UserError(f"The plug-in {path} cannot be imported: {_described(error, inside=path)}.") from error
-    return module
 
 
 def _method(name: str, found: object, *, origin: str) -> type[Method]:
@@ -177,15 +149,6 @@ def _taken(name: str, first: str, second: str) -> UserError:
         f"Two methods are named {name!r}: {first}, and {second}. Rename the class of the plug-in or uninstall one "
         "package; a built-in method cannot be replaced."
     )
-
-
-def _described(error: BaseException, *, inside: Path | None = None) -> str:
-    """The error with the file and line where it arose, in the plug-in itself where it can be."""
-    if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {error.msg} ({error.filename or inside}, line {error.lineno or 1})"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
-    frame = next((f for f in reversed(frames) if f.filename == str(inside)), frames[-1])
-    return f"{type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})"
 
 
 def _kebab(name: str) -> str:

@@ -1,0 +1,177 @@
+"""Code that somebody gave: the one place where it is loaded and called, and where what it raises becomes a sentence.
+
+    module = ForeignFile.read(Path("mine.py"), called="the plug-in").module()     # runs once, until it is edited
+    method = run_foreign(point.load, "The method 'mine' cannot be imported")      # or a UserError with file and line
+
+A file is a module of its own, named after its content, that nobody can import by accident. While it runs it may import
+what lies beside it (`fairbench.siblings`); the search path stays as it is.
+"""
+
+import hashlib
+import importlib
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from textwrap import shorten
+from types import ModuleType
+from typing import TypeVar
+
+from fairbench.errors import UserError
+from fairbench.siblings import Siblings
+
+_T = TypeVar("_T")
+
+_RAN = "__code_sha256__"  # of a module: the digest of the code that ran
+_MISSING = "Install it or put it beside that file."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignFile:
+    """A Python file, as it was when it was read.
+
+    Attributes:
+        path: of it, absolute.
+        source: its bytes.
+        called: what it is to the user, as in "the plug-in".
+    """
+
+    path: Path
+    source: bytes
+    called: str
+
+    @classmethod
+    def read(cls, path: Path, *, called: str) -> "ForeignFile":
+        """Read, and not run yet.
+
+        Raises:
+            UserError: if it cannot be read.
+        """
+        try:
+            return cls(path=path, source=path.read_bytes(), called=called)
+        except OSError as error:
+            raise UserError(f"Cannot read {called} {path}: {error.strerror or error}.") from error
+
+    def module(self) -> ModuleType:
+        """It as a module, which runs once and stays, until it or what it imported from beside it is edited.
+
+        Raises:
+            UserError: if it raises anything; nothing half-imported is left behind.
+        """
+        name = self._name("once")
+        known = sys.modules.get(name)
+        if known is not None and vars(known).get(_RAN) in (None, self.code_sha256(known)):  # None while it runs
+            return known
+        _forget(name)
+        module = self._run(name)
+        vars(module)[_RAN] = self.code_sha256(module)
+        return module
+
+    @contextmanager
+    def passing_module(self) -> Iterator[ModuleType]:
+        """It as a module that runs anew, can import what lies beside it all the time, and leaves no trace.
+
+        What it draws or counts while it runs is then the same every time.
+
+        Raises:
+            UserError: as `module`.
+        """
+        name, searched = self._name("now"), list(sys.path)
+        try:
+            module = self._run(name)
+            with Siblings(self.path.parent, package=_beside(name)).importable():
+                yield module
+        finally:
+            sys.path[:] = searched
+            _forget(name)
+
+    def code_sha256(self, module: ModuleType) -> str:
+        """What its module is recognised by: the SHA-256 of its bytes, and of those of its siblings if it has any."""
+        code = hashlib.sha256(self.source)
+        beside = f"{_beside(module.__name__)}."
+        for name, sibling in sorted(item for item in sys.modules.items() if item[0].startswith(beside)):
+            path = Path(sibling.__file__ or "")
+            code.update(f"\0{name.removeprefix(beside)}\0".encode() + (path.read_bytes() if path.is_file() else b""))
+        return code.hexdigest()
+
+    def _name(self, prefix: str) -> str:
+        """Of its module: another one in another place, so that two files of equal content are two modules."""
+        return f"fairbench_{prefix}_{hashlib.sha256(bytes(self.path) + self.source).hexdigest()[:16]}"
+
+    def _run(self, name: str) -> ModuleType:
+        spec = spec_from_loader(name, loader=None, origin=str(self.path))
+        assert spec is not None
+        module = module_from_spec(spec)
+        module.__file__ = str(self.path)
+        sys.modules[name] = module  # dataclasses resolve annotations through it
+
+        def run() -> None:
+            with Siblings(self.path.parent, package=_beside(name)).importable():
+                exec(compile(self.source, str(self.path), "exec"), vars(module))  # noqa: S102  it is what the user asked for
+
+        try:
+            problem = f"{self.called[0].upper()}{self.called[1:]} {self.path} cannot be imported"
+            run_foreign(run, problem, inside=self.path, missing=_MISSING)
+        except BaseException:
+            _forget(name)
+            raise
+        return module
+
+
+def run_foreign(
+    call: Callable[[], _T], problem: str, *, inside: Path | None = None, advice: str = "", missing: str = ""
+) -> _T:
+    """Call somebody's code; whatever it raises, leaving Python included, is one sentence with the file and line.
+
+    Args:
+        call: their code, or what imports it.
+        problem: what did not work, as the sentence begins.
+        inside: their file, if it is one; its lines, and those beside it, tell them more than a library's.
+        advice: what to do.
+        missing: what to do if a module was not found.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        UserError: if it raises.
+    """
+    try:
+        return call()
+    except (Exception, SystemExit) as error:  # the border to foreign code: the user shall see whatever it raises
+        sentences = [f"{problem}: {_described(error, inside=inside)}."]
+        sentences += [missing] if missing and isinstance(error, ModuleNotFoundError) else []
+        raise UserError(" ".join([*sentences, advice] if advice else sentences)) from error
+
+
+def _described(error: BaseException, *, inside: Path | None) -> str:
+    """The error with the file and line where it arose, in their own code where it can be."""
+    kind = type(error).__name__
+    if isinstance(error, SyntaxError):
+        return f"{kind}: {error.msg} ({error.filename or inside}, line {error.lineno or 1})"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_loading(frame.filename)]
+    own = [frame for frame in frames if inside and Path(frame.filename).parent == inside.parent] or frames
+    said = f"{kind}: {shorten(str(error), 300)}"  # torch lists hundreds of missing keys
+    return f"{said} ({own[-1].filename}, line {own[-1].lineno})" if own else said
+
+
+def _is_loading(filename: str) -> bool:
+    """Whether a frame is of what loads code, whose lines tell nobody anything."""
+    machinery = {Path(importlib.__file__).parent, Path(importlib.__file__).parent / "metadata"}
+    ours = {__file__, sys.modules[Siblings.__module__].__file__}
+    return filename.startswith("<frozen") or filename in ours or Path(filename).parent in machinery
+
+
+def _beside(name: str) -> str:
+    """The package in which a module's siblings are kept."""
+    return f"{name}_beside"
+
+
+def _forget(name: str) -> None:
+    """Take a module and its siblings out of the table of modules."""
+    beside = _beside(name)
+    for known in [known for known in sys.modules if known in (name, beside) or known.startswith(f"{beside}.")]:
+        del sys.modules[known]
