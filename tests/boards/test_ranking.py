@@ -1,7 +1,6 @@
 """Boards from real parquet files: what is compared, what is ranked, what stays visible."""
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,7 @@ from fairbench.outcomes.metrics import average, worst
 from fairbench.outcomes.store import Outcomes, read_outcomes, write_outcomes
 from fairbench.protocol.suite import protocol_description
 from fairbench.report.terminal.table import terminal_table
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 
 def only_board(results: Path) -> Board:

@@ -1,6 +1,5 @@
 """Sentences that the page generates."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,8 +19,7 @@ from fairbench.report.phrases import (
     statistics_sentence,
     worst_classes,
 )
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 
 @pytest.mark.parametrize(

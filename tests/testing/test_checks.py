@@ -775,11 +775,16 @@ def test_a_declaration_names_a_check_and_a_reason(declared: Mapping[str, str], m
         next(check_method(odd))
 
 
-def test_the_callers_random_state_and_threads_are_left_alone() -> None:
-    state, threads = torch.get_rng_state(), torch.get_num_threads()
-    assert failures(Good) == {}
-    assert torch.equal(state, torch.get_rng_state())
-    assert torch.get_num_threads() == threads
+def test_the_callers_random_states_and_threads_are_left_alone() -> None:
+    torch.set_num_threads(2)
+    try:
+        states = torch.get_rng_state(), random.getstate(), str(np.random.get_state())  # noqa: NPY002  as shared
+        assert failures(Good) == {}
+        assert torch.equal(states[0], torch.get_rng_state())
+        assert states[1:] == (random.getstate(), str(np.random.get_state()))  # noqa: NPY002  as above
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_a_test_gets_one_item_per_check_with_its_name() -> None:
