@@ -1,6 +1,6 @@
 """Synthetic outcomes with known counts, written as real parquet files."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import settings
 
 from fairbench import load_suite
@@ -17,11 +18,19 @@ from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.receipt import Receipt, outcomes_sha256, receipt_file, write_receipt
 from fairbench.outcomes.store import NOT_RUN, Outcomes, no_rows, read_provenance, write_outcomes
 from fairbench.protocol.suite import protocol_description
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 settings.register_profile("shared machine", deadline=None)  # a busy core is no failure
 settings.load_profile("shared machine")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """As workers compute: rounding depends on the number of threads, and tensors this small gain nothing from more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

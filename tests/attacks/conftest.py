@@ -1,6 +1,6 @@
 """Networks on which an attack's result is known or quick."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,15 +81,6 @@ def digits() -> tuple[Tensor, Tensor]:
     images, labels = torch.tensor(found.images[-50:, None] / 16, dtype=torch.float32), torch.tensor(found.target[-50:])
     labels[:2] = (labels[:2] + 1) % 10
     return images, labels
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
-    """Small tensors are slower on several threads, and rounding may depend on their number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(params=["fairbench", "reference"])

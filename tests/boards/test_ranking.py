@@ -2,7 +2,6 @@
 
 import io
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,7 @@ from fairbench.outcomes.metrics import average, worst
 from fairbench.outcomes.store import Outcomes, read_outcomes, write_outcomes
 from fairbench.protocol.suite import protocol_description
 from fairbench.report.terminal.table import terminal_table
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteReceipt, WriteRun
 
 
 def only_board(results: Path) -> Board:
@@ -274,7 +272,7 @@ def test_terminal_table_of_a_fast_board_shows_bounds_and_strangers(results: Path
 
 
 def test_ranking_reads_no_file_and_does_not_depend_on_the_order(
-    results: Path, write_run: WriteRun, write_receipt_of: Callable[..., Path]
+    results: Path, write_run: WriteRun, write_receipt_of: WriteReceipt
 ) -> None:
     """It is a function of the seed results alone."""
     for label, correct in {"good": (4, 4, 4), "bad": (4, 4, 3)}.items():

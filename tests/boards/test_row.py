@@ -1,6 +1,5 @@
 """What a row and a board say beyond order: intervals, candidates, confusion, gaps, and how sure the order is."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,7 @@ from fairbench.outcomes.metrics import average, worst
 from fairbench.outcomes.store import read_outcomes, write_outcomes
 from fairbench.protocol.thresholds import BOOTSTRAP_SEED
 from fairbench.statistics import KEYS, boundary_error, envelope, error_shares, standings
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 
 def write_row(write_run: WriteRun, label: str, **values: object) -> None:

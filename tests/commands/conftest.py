@@ -1,16 +1,14 @@
 """A tiny dataset, models of a stranger, and the command line in this process, in a folder of its own."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from fairbench.cli import main
-
-Cli = Callable[..., Result]
+from fixture_types import Cli
 
 MODELS = """
 import torch
@@ -46,15 +44,6 @@ class Large(nn.Module):
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return self.network(images)
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

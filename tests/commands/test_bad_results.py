@@ -11,8 +11,7 @@ from click.testing import CliRunner
 
 from fairbench.boards.building import build_boards
 from fairbench.cli import main
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 
 def truncate(path: Path) -> None:

@@ -1,6 +1,5 @@
 """`fairbench compare` on real parquet files, and the numbers behind it."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,7 @@ from fairbench.boards.row import Row
 from fairbench.cli import main
 from fairbench.report.headings import anchor
 from fairbench.statistics import mcnemar, paired
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 CLASSES = {"counts": (60, 60, 60), "clean": (60, 60, 60), "pgd20": (55, 55, 55)}
 

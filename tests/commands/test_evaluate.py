@@ -3,7 +3,6 @@
 import os
 import pickle
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,7 @@ from fairbench.outcomes.metrics import class_accuracies
 from fairbench.outcomes.store import read_outcomes, write_outcomes
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.suite import protocol_description
-
-Cli = Callable[..., Result]
+from fixture_types import Cli
 
 MINE = (
     "evaluate",

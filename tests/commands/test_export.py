@@ -1,6 +1,5 @@
 """`fairbench export` prints one board, and nothing else."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,7 @@ from fairbench.boards.building import build_boards
 from fairbench.cli import main
 from fairbench.report.headings import anchor
 from fairbench.report.paper import FORMATS
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 
 def export(results: Path, *arguments: str) -> Result:

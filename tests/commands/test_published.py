@@ -1,6 +1,5 @@
 """`fairbench report` shows `published.csv` of its results folder, and says what is wrong with it."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,14 +7,13 @@ from click.testing import CliRunner, Result
 
 from fairbench.cli import main
 from fairbench.outcomes.literature import COLUMNS, FILE
-
-WriteRun = Callable[..., Path]
+from fixture_types import Cli, WriteRun
 
 LINE = "trades,beta6,digits,resnet18,8/255,last,84.2,63.7,,,,,,A paper,paper"
 
 
 @pytest.fixture
-def report(results: Path, write_run: WriteRun, tmp_path: Path) -> Callable[..., Result]:
+def report(results: Path, write_run: WriteRun, tmp_path: Path) -> Cli:
     """Runs the command on a board with one method, beside which `published.csv` has the given lines."""
     for seed in range(3):
         write_run("trades", seed=seed)
@@ -28,14 +26,14 @@ def report(results: Path, write_run: WriteRun, tmp_path: Path) -> Callable[..., 
     return run
 
 
-def test_published_numbers_reach_the_site(report: Callable[..., Result], tmp_path: Path) -> None:
+def test_published_numbers_reach_the_site(report: Cli, tmp_path: Path) -> None:
     assert report(LINE).exit_code == 0
     assert "A paper" in (tmp_path / "site" / "index.html").read_text()
     (page,) = (tmp_path / "site" / "methods").rglob("trades.html")
     assert "A paper" in page.read_text()
 
 
-def test_a_malformed_file_is_named_and_left_out(report: Callable[..., Result], tmp_path: Path) -> None:
+def test_a_malformed_file_is_named_and_left_out(report: Cli, tmp_path: Path) -> None:
     found = report(LINE.replace("84.2", "184"))
     assert found.exit_code == 1
     assert "Left out: published.csv, line 2 has clean_avg = '184'" in " ".join(found.output.split())
@@ -45,7 +43,7 @@ def test_a_malformed_file_is_named_and_left_out(report: Callable[..., Result], t
     assert "A paper" not in page
 
 
-def test_a_change_of_the_file_makes_the_site_stale(report: Callable[..., Result]) -> None:
+def test_a_change_of_the_file_makes_the_site_stale(report: Cli) -> None:
     assert report(LINE).exit_code == 0
     assert report(LINE, check=True).exit_code == 0
     assert report(LINE.replace("63.7", "60.0"), check=True).exit_code == 1

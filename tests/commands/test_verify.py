@@ -13,8 +13,7 @@ from click.testing import Result
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.receipt import outcomes_sha256, read_receipt, receipt_file
 from fairbench.outcomes.store import Outcomes, no_rows, read_outcomes, write_outcomes
-
-Cli = Callable[..., Result]
+from fixture_types import Cli
 
 FILE = Path("results/tiny/external-mine/seed0.parquet")
 RECEIPT = receipt_file(FILE)

@@ -15,8 +15,8 @@ from fairbench.data.augmentation import VIEWS, crop_and_flip, diverse_view, idbh
 from fairbench.data.augmentation.idbh import crop_shift, pool_draws
 from fairbench.data.augmentation.operations import NUMBER, OPERATIONS, transformed
 from fairbench.errors import UserError
+from fixture_types import Generators
 
-Generators = Callable[[int], torch.Generator]
 Augment = Callable[..., Tensor]
 
 AUGMENTATIONS: dict[str, Augment] = {

@@ -1,7 +1,7 @@
 """Operations with an amount for every image are torchvision's, which has one for all, and so are the three policies."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import product, repeat
 from typing import Any
 
@@ -16,8 +16,8 @@ from fairbench.data.augmentation.magnitudes import Scale
 from fairbench.data.augmentation.operations import NUMBER, OPERATIONS, transformed
 from fairbench.data.augmentation.randaugment import randaugment_scale
 from fairbench.data.augmentation.trivialaugment import trivialaugment_scale
+from fixture_types import Generators
 
-Generators = Callable[[int], torch.Generator]
 Reference = Any
 """One of torchvision's transforms."""
 

@@ -1,7 +1,5 @@
 """Batches cover the split once, know where training is, and draw from the streams they were given."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from hypothesis import given
@@ -12,8 +10,7 @@ from fairbench.data.batches import TrainingBatches, evaluation_batches
 from fairbench.data.dataset import Split
 from fairbench.errors import UserError
 from fairbench.protocol.suite import Recipe
-
-Generators = Callable[[int], torch.Generator]
+from fixture_types import Generators
 
 
 def split(count: int) -> Split:

@@ -1,7 +1,7 @@
 """A model becomes rows, flags and warnings."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,15 +38,6 @@ QUIET = {
     "zero_gradient_share": 0.0,
     "nonfinite": 0,
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Small tensors are slower on several threads, and rounding may depend on their number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def ridge(penalty: float) -> nn.Sequential:

@@ -1,6 +1,6 @@
 """Clean and PGD-20 verdicts: pinned, keyed by image, without side effects."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -55,15 +55,6 @@ def network() -> nn.Sequential:
         last.weight.copy_(8 * torch.linalg.solve(gram, inputs.T @ targets).T)
         last.bias.zero_()
     return nn.Sequential(features, last)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Small tensors are slower on several threads, and rounding may depend on their number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 IMAGES, LABELS = digits()

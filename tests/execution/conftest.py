@@ -15,6 +15,7 @@ import pytest
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.store import Outcomes, write_outcomes
 from fairbench.protocol.run import Run
+from fixture_types import Command, Start
 
 SHORT = """
 title = "digits, three epochs"
@@ -45,9 +46,6 @@ pgd_step = 0.075
 """
 
 ENTRY_POINT = [sys.executable, "-c", "from fairbench.cli import main; main()"]
-
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
-Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +13,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from fairbench.outcomes.store import read_outcomes, result_files
+from fixture_types import Command, Start
 
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
-Start = Callable[..., "subprocess.Popen[str]"]
 ARGUMENTS = ("run-all", "--suite", "short.toml", "--method", "frl", "--method", "pgd-at", "--jobs", "2")
 """FRL brings TRADES with it: six runs with two seeds."""
 

@@ -1,6 +1,5 @@
 """Small models, and the files in which people keep their weights."""
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,17 +11,7 @@ from fairbench.external.run import ExternalRun
 from fairbench.models import build_model
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
 from fairbench.protocol.suite import Evaluation, Threat, Tier
-
-MakeRun = Callable[..., ExternalRun]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from more, and lose much on a machine that is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+from fixture_types import MakeRun
 
 
 @pytest.fixture

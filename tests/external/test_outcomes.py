@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,11 @@ from torch import Tensor, nn
 
 from fairbench.errors import UserError
 from fairbench.external.outcomes import compute_outcomes, known_outcomes
-from fairbench.external.run import ExternalRun
 from fairbench.outcomes.store import NOT_RUN, read_outcomes
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
 from fairbench.protocol.suite import Evaluation, Threat, Tier
-
-MakeRun = Callable[..., ExternalRun]
+from fixture_types import MakeRun
 
 
 def silent_probe(stage: str, done: int, total: int) -> None:

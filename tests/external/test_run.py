@@ -1,6 +1,5 @@
 """What identifies the evaluation of a model that others trained, and where its files belong."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,12 @@ import torch
 from torch import nn
 
 from fairbench.errors import UserError
-from fairbench.external.run import ExternalRun, check_name, device_of
+from fairbench.external.run import check_name, device_of
 from fairbench.outcomes.comparability import conditions
 from fairbench.outcomes.provenance import Provenance
 from fairbench.protocol.suite import Evaluation, Threat, protocol_description
 from fairbench.protocol.suite_file import load_suite, suite_names
-
-MakeRun = Callable[..., ExternalRun]
+from fixture_types import MakeRun
 
 
 def test_files_have_readable_places(make_run: MakeRun) -> None:

@@ -1,7 +1,6 @@
 """Attacking a submission again: an honest one repeats itself, and whatever was changed is found."""
 
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,8 +16,7 @@ from fairbench.external.verification import Verified, judged_by, verify
 from fairbench.outcomes.store import Outcomes, no_rows
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
 from fairbench.protocol.suite import Engine, Evaluation, Tier
-
-MakeRun = Callable[..., ExternalRun]
+from fixture_types import MakeRun
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -28,15 +27,6 @@ WEIGHTS = {
 }
 LARGE = ("wrn-28-10", "wrn-34-10")
 EIGHTHS = ("mobilenetv2", "preactresnet18", "resnet18")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Images this small gain nothing from more, and lose much on a machine that is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def model(name: str, *, classes: int = 10, channels: int = 3, size: tuple[int, int] = (32, 32)) -> nn.Module:

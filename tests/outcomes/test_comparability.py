@@ -1,6 +1,5 @@
 """Which runs may stand on one board: tiers never mix, and models trained elsewhere stand beside equal judgement."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,7 @@ from fairbench.outcomes.metrics import worst
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.store import read_outcomes
 from fairbench.protocol.suite import protocol_description
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 FAST = {"tier": "fast"}
 BROKEN = "2 of 30 audited images were broken by FAB or Square"

@@ -9,8 +9,7 @@ from fairbench.errors import UserError
 from fairbench.outcomes.audit import Audit
 from fairbench.outcomes.receipt import outcomes_sha256, read_receipt, receipt_file, receipt_files, write_receipt
 from fairbench.outcomes.store import result_files
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 
 def test_what_is_written_comes_back(write_run: WriteRun, write_receipt_of: WriteRun, tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ from fairbench.outcomes.store import (
     result_files,
     write_outcomes,
 )
+from fixture_types import WriteRun
 
-WriteRun = Callable[..., Path]
 READERS = [read_outcomes, read_provenance]
 
 

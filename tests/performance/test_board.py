@@ -11,7 +11,6 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +19,12 @@ import pandas as pd
 import pytest
 
 from fairbench.outcomes.store import Outcomes, read_outcomes, write_outcomes
+from fixture_types import WriteRun
 
 pytestmark = pytest.mark.performance
 
 METHODS, SEEDS, CLASSES, IMAGES, EPOCHS = 60, 5, 10, 10_000, 110
 SECONDS, BYTES = 60, 2 << 30
-
-WriteRun = Callable[..., Path]
 
 
 def verdicts(generator: np.random.Generator, robustness: np.ndarray) -> pd.DataFrame:

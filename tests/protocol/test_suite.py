@@ -92,7 +92,12 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
 def test_every_field_of_the_protocol_enters_the_key() -> None:
     """Each change gives a key of its own, and no field of the parts is left out of the table."""
     keys = [key(part(name, **changes)(DIGITS)) for name, changes in CHANGES]
-    keys += [key(replace(DIGITS, model="resnet18")), key(replace(DIGITS, protocol="fairbench-9")), key(replace(DIGITS, tuning=None)), key(DIGITS)]
+    keys += [
+        key(replace(DIGITS, model="resnet18")),
+        key(replace(DIGITS, protocol="fairbench-9")),
+        key(replace(DIGITS, tuning=None)),
+        key(DIGITS),
+    ]
     assert len(set(keys)) == len(keys)
     covered = {(name, field) for name, changes in CHANGES for field in changes}
     parts = ("dataset", "threat", "recipe", "evaluation", "tuning")

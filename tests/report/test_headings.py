@@ -1,15 +1,13 @@
 """Boards are told apart by their headings and anchors."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fairbench.boards.building import build_boards
 from fairbench.report.headings import anchor, heading, headings
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 TITLE = "scikit-learn digits, L-inf 0.15"
 

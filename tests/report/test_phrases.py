@@ -1,6 +1,5 @@
 """Sentences and figures that the site, papers and the terminal share."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,7 @@ from fairbench.report.phrases import (
     sortable,
     worst_classes,
 )
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 
 @pytest.mark.parametrize(

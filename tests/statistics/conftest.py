@@ -1,6 +1,6 @@
 """Simulated verdicts with known truth."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -8,9 +8,7 @@ from scipy import special
 
 from fairbench.outcomes.metrics import ClassAccuracies, Vector
 from fairbench.statistics import Verdicts
-
-Simulate = Callable[..., Verdicts]
-Count = Callable[..., ClassAccuracies]
+from fixture_types import Count, Simulate
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """The hierarchical bootstrap."""
 
 import sys
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,8 +8,8 @@ import pytest
 from fairbench.outcomes.metrics import Vector
 from fairbench.statistics import KEYS, Verdicts, bootstrap
 from fairbench.statistics.seeds import mean_variance
+from fixture_types import Simulate
 
-Simulate = Callable[..., Verdicts]
 STEEP = np.linspace(0.3, 0.7, 5)
 
 

@@ -3,15 +3,12 @@
 The number of repetitions and all seeds are fixed, so a failure is a change of the code and not bad luck.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
 from fairbench.outcomes.metrics import Vector
 from fairbench.statistics import (
     KEYS,
-    Verdicts,
     bootstrap,
     candidate_set,
     envelope,
@@ -19,8 +16,8 @@ from fairbench.statistics import (
     separated,
     separated_by_worst_class,
 )
+from fixture_types import Simulate
 
-Simulate = Callable[..., Verdicts]
 REFERENCE = np.array([0.524, 0.678, 0.311, 0.318, 0.339, 0.369, 0.376, 0.468, 0.592, 0.576])
 CLEAR = np.array([0.22, 0.33, 0.40, 0.45, 0.50, 0.50, 0.55, 0.60, 0.65, 0.70])
 NEAR = np.array([0.25, 0.26, 0.27, 0.28, 0.40, 0.45, 0.50, 0.55, 0.60, 0.65])

@@ -1,14 +1,11 @@
 """The interval of the worst class over seeds; its coverage is measured in `test_coverage.py`."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
 from fairbench.outcomes.metrics import ClassAccuracies, Interval, Vector, minimum_envelope
 from fairbench.statistics import envelope, t_interval
-
-Count = Callable[..., ClassAccuracies]
+from fixture_types import Count
 
 
 def test_one_seed_has_the_envelope_of_its_model(reference: Vector, count: Count) -> None:

@@ -1,6 +1,5 @@
 """Who is better than whom, and what follows: ranks and groups. Error rates are measured in `test_coverage.py`."""
 
-from collections.abc import Callable
 from itertools import chain
 
 import numpy as np
@@ -25,8 +24,8 @@ from fairbench.statistics import (
     tie_groups,
 )
 from fairbench.statistics.separation import pair_p_values
+from fixture_types import Simulate
 
-Simulate = Callable[..., Verdicts]
 Matrix = npt.NDArray[np.bool_]
 CLEAR = np.array([0.3, 0.5, 0.6, 0.6, 0.7])
 

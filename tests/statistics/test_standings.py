@@ -1,14 +1,11 @@
 """Everything about order at once."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
 from fairbench.outcomes.metrics import Vector
 from fairbench.statistics import KEYS, Verdicts, envelope, standings
-
-Simulate = Callable[..., Verdicts]
+from fixture_types import Simulate
 
 
 @pytest.fixture(scope="module")

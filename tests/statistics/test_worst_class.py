@@ -1,6 +1,5 @@
 """Which class is the worst."""
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -8,8 +7,7 @@ import pytest
 
 from fairbench.outcomes.metrics import ClassAccuracies, Vector
 from fairbench.statistics import candidate_set, worst_class_counts
-
-Count = Callable[..., ClassAccuracies]
+from fixture_types import Count
 
 
 def test_candidates_of_the_reference_vector(reference: Vector, count: Count) -> None:

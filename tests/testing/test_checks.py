@@ -9,6 +9,7 @@ from itertools import groupby, takewhile
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -138,6 +139,152 @@ class TenClasses(Good):
         target = F.one_hot(batch.labels, 10).float()
         logits: Tensor = self.model(self.attacked(batch))
         return -(target * logits.log_softmax(dim=1)).sum(dim=1).mean()
+
+
+@dataclass(kw_only=True)
+class LargerBatches(Good):
+    """A batch size of its own."""
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        return replace(recipe, batch_size=2 * recipe.batch_size)
+
+
+@dataclass(kw_only=True)
+class AlwaysHalf(Good):
+    """Faster than the others, where the suite says fp32."""
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        return replace(recipe, precision="bf16")
+
+
+@dataclass(kw_only=True)
+class UntriedChoice(Good):
+    """The logarithm of zero, where nobody has looked."""
+
+    penalty: str = hyperparameter("none", "what is added to the loss", choices=("none", "barrier"))
+
+    def loss(self, batch: Batch) -> Tensor:
+        value = super().loss(batch)
+        return value if self.penalty == "none" else value - torch.zeros_like(value).log()
+
+
+@dataclass(kw_only=True)
+class UntriedSwitch(Good):
+    """An option that acts beside another one only, and does not train then."""
+
+    penalised: bool = hyperparameter(False, "whether a penalty is added")
+    scale: str = hyperparameter("mean", "of the penalty", choices=("mean", "sum"), only_with=("penalised", True))
+
+    def loss(self, batch: Batch) -> Tensor:
+        return super().loss(batch) * (torch.inf if self.penalised and self.scale == "sum" else 1)
+
+
+@dataclass(kw_only=True)
+class RefusedChoice(Good):
+    """A value that is offered, and then refused."""
+
+    rule: str = hyperparameter("old", "which rule decides", choices=("old", "new"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rule == "new":
+            raise UserError("The new rule is not ready.")
+
+
+@dataclass(kw_only=True)
+class FiniteDifference(Good):
+    """A slope out of two nearly equal numbers, which are equal with three digits."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        ahead, here = (F.softmax(self.model((batch.images + h).clamp(0, 1)), dim=1) for h in (0.001, 0.0))
+        return super().loss(batch) + (ahead - here).abs().sum(dim=1).mean() / 0.001
+
+
+@dataclass(kw_only=True)
+class CastsByHand(Good):
+    """A weight is rounded before its time, and `.data` has no gradient."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        if not torch.is_autocast_enabled("cpu"):
+            return super().loss(batch)
+        name, weight = next(self.model.named_parameters())
+        rounded = {name: weight.data.bfloat16()}
+        logits = torch.func.functional_call(self.model, rounded, (self.attacked(batch),))
+        return cross_entropy(logits, batch.labels).mean()
+
+
+@dataclass(kw_only=True)
+class SilentInHalf(Good):
+    """It learns nothing where the logits are of another type than it was written for."""
+
+    def loss(self, batch: Batch) -> Tensor | None:  # type: ignore[override]
+        value = super().loss(batch)
+        return value if self.model(self.attacked(batch)).dtype == torch.float32 else None
+
+
+@dataclass(kw_only=True)
+class WritesImages(Good):
+    """The attack is added in place."""
+
+    def attacked(self, batch: Batch) -> Tensor:
+        found = super().attacked(batch)
+        return batch.images.copy_(found)
+
+
+@dataclass(kw_only=True)
+class WritesLabels(Good):
+    """After the update, labels are moved in place for nobody."""
+
+    def step(self, batch: Batch, update: Callable[[Tensor | None], None]) -> None:
+        super().step(batch, update)
+        batch.labels[:1] = (batch.labels[:1] + 1) % self.classes
+
+
+@dataclass(kw_only=True)
+class WritesStatistics(Good):
+    """The accuracies by which the trainer selects are normalised in place."""
+
+    validation = "attacked"
+
+    def begin_epoch(self, epoch: int, validation: Validation) -> None:
+        del epoch
+        assert validation.statistics is not None
+        validation.statistics.robust.div_(validation.statistics.robust.max())
+
+
+@dataclass(kw_only=True)
+class WritesCounts(Good):
+    """Counts that are to be a prior."""
+
+    def start(self) -> None:
+        self.setup.class_counts.add_(1)
+
+
+@dataclass(kw_only=True)
+class SharedDice(Good):
+    """Draws from torch's generator; equal trainings begin where it stands and are equal."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        return super().loss(batch) * (1 + 0.1 * torch.rand(()))
+
+
+@dataclass(kw_only=True)
+class SeedsNumpy(Good):
+    """Reproducible at the expense of all other users of numpy."""
+
+    def begin_epoch(self, epoch: int, validation: Validation) -> None:
+        del validation
+        np.random.seed(epoch)  # noqa: NPY002  that is what is wrong with it
+
+
+@dataclass(kw_only=True)
+class BorrowedDice(Good):
+    """Puts the generator back, after its draws have depended on where it stood."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        with torch.random.fork_rng(devices=[]):
+            factor = 1 + 0.1 * torch.rand(())
+        return super().loss(batch) * factor
 
 
 @dataclass(kw_only=True)
@@ -329,7 +476,7 @@ class OwnDice(Good):
     """Random numbers that no seed decides."""
 
     def loss(self, batch: Batch) -> Tensor:
-        return super().loss(batch) * random.uniform(0.9, 1.1)
+        return super().loss(batch) * random.SystemRandom().uniform(0.99, 1.01)
 
 
 @dataclass(kw_only=True)
@@ -390,6 +537,21 @@ BROKEN: list[tuple[type[Method], str, str, str]] = [
     (SingleImage, "finite", "loss became nan in a batch of 1 images, 22%", "may hold a single image"),
     (InfiniteGradient, "finite", "A gradient is not finite in a batch of 1 images", "clamp before log, sqrt"),
     (TenClasses, "class-counts", "test_checks.py, line", "self.classes"),
+    (LargerBatches, "recipe", "sets batch_size to 128, where the suite says 64", "is the suite's"),
+    (AlwaysHalf, "recipe", "sets precision to 'bf16', where the suite says 'fp32'", "is the suite's"),
+    (UntriedChoice, "every-choice", "The loss became inf in a batch", "offer it no longer"),
+    (UntriedSwitch, "every-choice", "with scale='sum' and penalised=True", "say so by `only_with`"),
+    (RefusedChoice, "every-choice", "The new rule is not ready", "offer it no longer"),
+    (FiniteDifference, "half-precision", "in bf16 and", "no difference of large or nearly equal numbers"),
+    (CastsByHand, "half-precision", "In bf16, 0% of the gradient of network.", "cast no weights"),
+    (SilentInHalf, "half-precision", "There is a loss in fp32 only 0% into the training", "logits.float()"),
+    (WritesImages, "inputs-untouched", "`batch.images` has been written to", "clone what you are given"),
+    (WritesLabels, "inputs-untouched", "`batch.labels` has been written to", "clone what you are given"),
+    (WritesStatistics, "inputs-untouched", "`validation.statistics.robust` has been", "clone what you are given"),
+    (WritesCounts, "inputs-untouched", "`setup.class_counts` has been written to", "clone what you are given"),
+    (SharedDice, "own-generators", "`step` draws from the generator that all users of torch", "self.setup.generator"),
+    (SeedsNumpy, "own-generators", "`begin_epoch` draws from the generator that all users of numpy", "Seed nothing"),
+    (BorrowedDice, "own-generators", "depend on where the generators of torch", "self.setup.generator"),
     (TrainModeAttack, "networks-untouched", "in train mode during an attack", "fairbench.pgd"),
     (TrainModeMeasurement, "networks-untouched", "in train mode during a measurement", "fairbench.frozen"),
     (BackwardAttack, "networks-untouched", "`.grad` is not as it was", "torch.autograd.grad instead of backward"),
@@ -407,7 +569,7 @@ BROKEN: list[tuple[type[Method], str, str, str]] = [
     (HiddenMeasurement, "cost-counted", "of the arithmetic that happens", "copies of them, cannot be counted"),
     (HiddenCopy, "cost-counted", "of the arithmetic that happens", "copies of them, cannot be counted"),
     (WrongLabels, "learns-digits", "clean accuracy is", "sign and the scale of the loss"),
-    (Forgetful, "resumes", "killed in epoch 3 and resumed differs in loss from epoch 3", "`state_dict`"),
+    (Forgetful, "resumes", "killed in epoch 2 and 3 and resumed differs in loss from epoch 2", "`state_dict`"),
     (LoadsTestData, "never-sees-test-data", "With other test images", "loads no dataset"),
     (FindsTestData, "never-sees-test-data", "differs in loss from epoch 1 on", "loads no dataset"),
 ]
@@ -613,11 +775,16 @@ def test_a_declaration_names_a_check_and_a_reason(declared: Mapping[str, str], m
         next(check_method(odd))
 
 
-def test_the_callers_random_state_and_threads_are_left_alone() -> None:
-    state, threads = torch.get_rng_state(), torch.get_num_threads()
-    assert failures(Good) == {}
-    assert torch.equal(state, torch.get_rng_state())
-    assert torch.get_num_threads() == threads
+def test_the_callers_random_states_and_threads_are_left_alone() -> None:
+    torch.set_num_threads(2)
+    try:
+        states = torch.get_rng_state(), random.getstate(), str(np.random.get_state())  # noqa: NPY002  as shared
+        assert failures(Good) == {}
+        assert torch.equal(states[0], torch.get_rng_state())
+        assert states[1:] == (random.getstate(), str(np.random.get_state()))  # noqa: NPY002  as above
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_a_test_gets_one_item_per_check_with_its_name() -> None:

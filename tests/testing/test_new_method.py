@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from fairbench.errors import UserError
 from fairbench.method import registry
 from fairbench.outcomes.store import read_outcomes
 from fairbench.testing.scaffold import write_package
+from fixture_types import Cli
 
 SUITE = """
 title = "two epochs of digits"
@@ -43,7 +43,7 @@ pgd_step = 0.075
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Calls the command line in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
@@ -53,7 +53,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
     return call
 
 
-def test_it_writes_a_package_and_says_what_to_do(cli: Callable[..., Result], tmp_path: Path) -> None:
+def test_it_writes_a_package_and_says_what_to_do(cli: Cli, tmp_path: Path) -> None:
     done = cli("new-method", "my-method")
     assert done.exit_code == 0, done.output
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
@@ -68,13 +68,13 @@ def test_it_writes_a_package_and_says_what_to_do(cli: Callable[..., Result], tmp
     assert all("$" not in (tmp_path / path).read_text(encoding="utf-8") for path in written)
 
 
-def test_the_package_passes_its_checks_runs_and_is_on_the_board(cli: Callable[..., Result], tmp_path: Path) -> None:
+def test_the_package_passes_its_checks_runs_and_is_on_the_board(cli: Cli, tmp_path: Path) -> None:
     """Untouched, as a file; the report shows its title."""
     assert cli("new-method", "my-method", "--directory", "elsewhere").exit_code == 0
     plugin = tmp_path / "elsewhere/src/my_method/__init__.py"
     checked = cli("check-method", plugin)
     assert checked.exit_code == 0, checked.output
-    assert "my-method: 11 passed." in checked.output
+    assert "my-method: 16 passed." in checked.output
     (tmp_path / "two.toml").write_text(SUITE)
     run = cli("run-all", "--suite", "two.toml", "--plugin", plugin, "--method", "my-method", "--jobs", "1")
     assert run.exit_code == 0, run.output
@@ -89,7 +89,7 @@ def test_its_own_tests_pass(tmp_path: Path) -> None:
     write_package("my-method", tmp_path / "package")
     done = _python("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", folder=tmp_path / "package", path="src")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "11 passed" in done.stdout
+    assert "16 passed" in done.stdout
 
 
 @pytest.mark.skipif(find_spec("hatchling") is None or find_spec("pip") is None, reason="hatchling has to build it")
@@ -117,9 +117,7 @@ def test_installed_it_is_a_method_like_any_other(tmp_path: Path) -> None:
         ("torch", "for example torch-at"),
     ],
 )
-def test_a_name_that_cannot_be_used_writes_nothing(
-    cli: Callable[..., Result], tmp_path: Path, name: str, message: str
-) -> None:
+def test_a_name_that_cannot_be_used_writes_nothing(cli: Cli, tmp_path: Path, name: str, message: str) -> None:
     done = cli("new-method", name)
     assert done.exit_code == 2
     assert message in done.output
@@ -127,7 +125,7 @@ def test_a_name_that_cannot_be_used_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_is_overwritten(cli: Callable[..., Result], tmp_path: Path) -> None:
+def test_nothing_is_overwritten(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "my-method").mkdir()
     (tmp_path / "my-method" / "thesis.txt").write_text("years of work")
     done = cli("new-method", "my-method")
@@ -174,14 +172,12 @@ class Bright(Clean):
         return cross_entropy(self.model(1.1 * batch.images), batch.labels).mean()
 """
 
-    def test_every_method_of_a_file_is_checked_and_failures_are_explained(
-        self, cli: Callable[..., Result], tmp_path: Path
-    ) -> None:
+    def test_every_method_of_a_file_is_checked_and_failures_are_explained(self, cli: Cli, tmp_path: Path) -> None:
         (tmp_path / "mine.py").write_text(self.BROKEN.replace("{EXPECTED}", "{}"))
         done = cli("check-method", "mine.py")
         assert done.exit_code == 1
-        assert "clean: 11 passed." in done.output
-        assert "bright: 10 passed, 1 failed." in done.output
+        assert "clean: 16 passed." in done.output
+        assert "bright: 15 passed, 1 failed." in done.output
         assert "inside-threat: It trains on pixels from 0 to 1.1; allowed: [0, 1]." in done.output
         assert "What to do: Take epsilon and step from `self.threat`, keep pixels in [0, 1]" in done.output
 
@@ -193,23 +189,21 @@ class Bright(Clean):
             (("check-method", "mine.py"), "Unknown check in `expected_failures` of Clean 'crad'"),
         ],
     )
-    def test_bad_input_is_one_message(
-        self, cli: Callable[..., Result], tmp_path: Path, arguments: tuple[str, ...], message: str
-    ) -> None:
+    def test_bad_input_is_one_message(self, cli: Cli, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
         (tmp_path / "mine.py").write_text(self.BROKEN.replace("{EXPECTED}", '{"crad": "why"}'))
         done = cli(*arguments)
         assert done.exit_code == 2
         assert message in done.output
         assert "Traceback" not in done.output
 
-    def test_an_expected_failure_is_a_warning_of_the_row(self, cli: Callable[..., Result], tmp_path: Path) -> None:
+    def test_an_expected_failure_is_a_warning_of_the_row(self, cli: Cli, tmp_path: Path) -> None:
         declared = json.dumps({"card": "the authors are anonymous for now"})
         source = self.BROKEN.replace("{EXPECTED}", declared).replace('authors="A"', 'authors=""')
         (tmp_path / "mine.py").write_text(source.partition("@dataclass(kw_only=True)\nclass Bright")[0])
         (tmp_path / "two.toml").write_text(SUITE)
         checked = cli("check-method", "mine.py")
         assert checked.exit_code == 0, checked.output
-        assert "clean: 10 passed, 1 expected failure." in checked.output
+        assert "clean: 15 passed, 1 expected failure." in checked.output
         run = cli("run-all", "--suite", "two.toml", "--plugin", "mine.py", "--method", "clean", "--jobs", "1")
         assert run.exit_code == 0, run.output
         provenance = read_outcomes(tmp_path / "results/two/clean/seed0.parquet").provenance

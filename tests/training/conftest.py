@@ -1,6 +1,6 @@
 """Short trainings on the real digits: a suite of three epochs and a function that trains one of its runs."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,7 @@ from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.progress import Progress, silent
 from fairbench.protocol.run import Run
 from fairbench.training.loop import Trained, model_of, train
-
-Train = Callable[..., Trained]
-PlanOne = Callable[..., Run]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums depend on the number of threads; workers use one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from fixture_types import PlanOne, Train
 
 
 @pytest.fixture(scope="session")

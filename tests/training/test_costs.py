@@ -1,6 +1,5 @@
 """What every method costs per epoch, counted in real trainings, against the table of its specification."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +10,9 @@ from fairbench import Suite
 from fairbench.data.loading import load_dataset
 from fairbench.method import registry
 from fairbench.models import build_model
-from fairbench.protocol.run import Run
-from fairbench.training.loop import Trained, _multiply_adds
+from fairbench.training.loop import _multiply_adds
 from fairbench.training.passes import PGD_AT_UNITS
+from fixture_types import PlanOne, Train
 
 EPOCHS = 4
 
@@ -59,9 +58,7 @@ def suite(short_suite: Suite) -> Suite:
 
 
 @pytest.mark.parametrize("name", registry.names())
-def test_cost_per_epoch(
-    name: str, suite: Suite, plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
-) -> None:
+def test_cost_per_epoch(name: str, suite: Suite, plan_one: PlanOne, train_one: Train, tmp_path: Path) -> None:
     """Within three per cent; forwards and backwards of teachers and validation passes are included."""
     dataset = load_dataset(suite.dataset, folder=suite.folder, data_dir=tmp_path)
     run = plan_one(name, suite=suite)
@@ -79,8 +76,8 @@ def test_what_selection_costs_is_not_the_methods(
     name: str,
     units: float,
     suite: Suite,
-    plan_one: Callable[..., Run],
-    train_one: Callable[..., Trained],
+    plan_one: PlanOne,
+    train_one: Train,
     tmp_path: Path,
 ) -> None:
     """Where a method does not steer by validation, its cost is that of its updates, exactly."""
@@ -89,7 +86,7 @@ def test_what_selection_costs_is_not_the_methods(
 
 
 def test_mining_costs_what_its_hard_share_says(
-    suite: Suite, plan_one: Callable[..., Run], train_one: Callable[..., Trained], tmp_path: Path
+    suite: Suite, plan_one: PlanOne, train_one: Train, tmp_path: Path
 ) -> None:
     """HAM: 2M + 1 + 2 (K - M) h + 3 h units per image, with h the share that stays, which its history holds."""
     trained = train_one(plan_one("ham", suite=suite, start_frac=0.0), tmp_path)

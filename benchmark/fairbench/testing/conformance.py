@@ -13,7 +13,7 @@ import torch
 from fairbench.errors import TrainingFailedError, UserError, first_line, unknown
 from fairbench.method import registry
 from fairbench.method.contract import Method
-from fairbench.testing import description, schooling, stepping
+from fairbench.testing import counting, description, schooling, stepping, untouched
 from fairbench.testing.check import Check, Checked, CheckFailedError, Outcome
 from fairbench.testing.trial import Trial
 
@@ -32,6 +32,12 @@ CHECKS = (
         'venue="preprint" and a page of its own.',
     ),
     Check(
+        name="recipe",
+        run=description.recipe_is_the_suites,
+        advice="Return `dataclasses.replace(recipe, ...)` with what is the method's own: length, learning rate and its "
+        "schedule, averaging. The rest is the suite's, for every method alike; whoever wants another writes a suite.",
+    ),
+    Check(
         name="finite",
         run=stepping.losses_and_gradients_are_finite,
         advice="Return a mean over images as a scalar, or None where there is nothing to learn. Use log_softmax, clamp "
@@ -44,11 +50,36 @@ CHECKS = (
         "class may be absent from a batch, or from a whole epoch.",
     ),
     Check(
+        name="every-choice",
+        run=stepping.every_choice_takes_finite_steps,
+        advice="A user can choose every value among the `choices` of a hyper-parameter, and both of a bool: train with "
+        "each of them, or offer it no longer. Where one acts only beside another, say so by `only_with`.",
+    ),
+    Check(
+        name="half-precision",
+        run=stepping.half_precision_is_close,
+        advice="A suite may train in bf16, where networks return bf16 logits of three digits: compute the loss from "
+        "`logits.float()`, as the losses of fairbench.losses do, take no difference of large or nearly equal numbers, "
+        "and cast no weights by hand.",
+    ),
+    Check(
         name="networks-untouched",
-        run=stepping.networks_are_left_alone,
+        run=untouched.networks_are_left_alone,
         advice="Attack with fairbench.pgd and measure inside `with fairbench.frozen(net)`: both use "
         "eval mode and put everything back. By hand, use torch.autograd.grad instead of backward, and model.eval(). "
         "If attacking in train mode is the method's idea, declare it in `expected_failures`.",
+    ),
+    Check(
+        name="inputs-untouched",
+        run=untouched.inputs_are_left_alone,
+        advice="Operations that end in `_`, `out=` and assignments to a slice write into the tensor itself: give the "
+        "result a name of its own, or clone what you are given before you write.",
+    ),
+    Check(
+        name="own-generators",
+        run=untouched.only_its_own_generators_are_drawn_from,
+        advice="Pass `generator=self.setup.generator` (attacks: `self.noise`) to every draw of torch; both are saved "
+        "with a run, and restored. Seed nothing, and draw neither from `random` nor from numpy.",
     ),
     Check(
         name="inside-threat",
@@ -59,7 +90,7 @@ CHECKS = (
     ),
     Check(
         name="cost-counted",
-        run=stepping.its_cost_is_counted,
+        run=counting.its_cost_is_counted,
         advice="Call `self.model(images)` and the networks of `self.setup.prerequisites` as a whole: passes through "
         "their parts, or through copies of them, cannot be counted, and the board would show too low a cost.",
     ),

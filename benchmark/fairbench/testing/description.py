@@ -1,11 +1,14 @@
-"""Checks of what a method says about itself."""
+"""Checks of what a method says about itself, and asks of the suite."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from fairbench.method.explanation import first_paragraph
 from fairbench.method.hyperparameter import allowed_by
 from fairbench.testing.check import CheckFailedError
 from fairbench.testing.trial import Trial
+
+SUITES_OWN = ("batch_size", "momentum", "weight_decay", "crop_padding", "flip", "precision")
+"""What every method of a suite has in common, so that none wins by it."""
 
 SHORTEST = 10
 """Characters of the shortest description that can say anything."""
@@ -41,3 +44,17 @@ def card_is_complete(trial: Trial) -> None:
             raise CheckFailedError(f"The card's bibtex has no {name}.")
     if str(card.year) not in entry:
         raise CheckFailedError(f"The card's year {card.year} is not the one of its bibtex.")
+
+
+def recipe_is_the_suites(trial: Trial) -> None:
+    """Batch size, weight decay, augmentation and precision are as asked, whatever a suite asks for."""
+    usual = trial.run.suite.recipe
+    for asked in (
+        usual,
+        replace(usual, batch_size=100, momentum=0.8, weight_decay=1e-3, crop_padding=2, flip=True, precision="bf16"),
+    ):
+        given = trial.cls().recipe(asked)
+        for name in SUITES_OWN:
+            value, wanted = getattr(given, name), getattr(asked, name)
+            if value != wanted:
+                raise CheckFailedError(f"`recipe` sets {name} to {value!r}, where the suite says {wanted!r}.")

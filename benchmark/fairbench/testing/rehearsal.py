@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from fairbench.data.batches import TrainingBatches, evaluation_batches
 from fairbench.data.dataset import Split
-from fairbench.method.contract import Batch, ClassStatistics, Setup, Validation
+from fairbench.method.contract import Batch, ClassStatistics, Method, Setup, Validation
 from fairbench.models import build_model
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.suite import Precision, Threat
 from fairbench.seeding import derived_seed, generator
-from fairbench.testing.trial import Trial
+from fairbench.testing.trial import Trial, short_run
 
 BATCH = 16
 """Images per step."""
@@ -29,14 +29,25 @@ class Rehearsal:
 
     Args:
         trial: whose method to rehearse, for as many epochs as its training has.
+        method: an instance with other hyper-parameters than the defaults.
         classes: number of classes; every one of them has images, most are absent from a batch if there are many.
         last: images of the last batch of an epoch; 0 for full batches only.
+        precision: of the steps; `bf16` is autocast, as in the trainer.
     """
 
-    def __init__(self, trial: Trial, *, classes: int = 10, last: int = 0) -> None:
-        suite = trial.run.suite
-        self.method = trial.cls()
-        self.recipe = replace(trial.run.recipe, batch_size=BATCH)
+    def __init__(
+        self,
+        trial: Trial,
+        *,
+        method: Method | None = None,
+        classes: int = 10,
+        last: int = 0,
+        precision: Precision = "fp32",
+    ) -> None:
+        run = short_run(method) if method else trial.run
+        suite = run.suite
+        self.method = method or trial.cls()
+        self.recipe = replace(run.recipe, batch_size=BATCH, precision=precision)
         self.threat = Threat(epsilon=8 / 255, step=4 / 255, steps=3)
         count = BATCH * max(2, math.ceil(classes / BATCH)) + last
         self._split = Split(trial.dataset.train.images[:count], torch.arange(count) % classes)
@@ -47,13 +58,15 @@ class Rehearsal:
             network = self._network(architecture, trial, classes, name=need.role)
             self.others[need.role] = network.eval().requires_grad_(False)
         self._optimiser = torch.optim.SGD(self.model.parameters(), lr=0.05, momentum=0.9)
-        self._classes = classes
+        clean = torch.linspace(0.9, 0.5, classes, dtype=torch.float64)
+        self.statistics = ClassStatistics(counts=torch.full_like(clean, 10), clean=clean, robust=clean / 2)
+        self.class_counts = torch.bincount(self._split.labels, minlength=classes)
         self.method.setup = Setup(
             model=self.model,
             threat=self.threat,
             recipe=self.recipe,
             classes=classes,
-            class_counts=torch.bincount(self._split.labels, minlength=classes),
+            class_counts=self.class_counts,
             noise=generator("rehearsal", "noise"),
             generator=generator("rehearsal", "method"),
             prerequisites=self.others,
@@ -98,20 +111,19 @@ class Rehearsal:
             if inspect is not None:
                 inspect(loss)
             self._optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            with torch.autocast("cpu", enabled=False):
+                loss.backward()  # type: ignore[no-untyped-call]
             self._optimiser.step()
             losses.append(loss.detach())
 
-        self.method.step(batch, update)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bf16", cache_enabled=False):
+            self.method.step(batch, update)
         return losses[-1] if losses else None
 
     def _validation(self) -> Validation:
         """Accuracies that differ between classes, and the training's own images."""
-        clean = torch.linspace(0.9, 0.5, self._classes, dtype=torch.float64)
-        statistics = ClassStatistics(counts=torch.full_like(clean, 10), clean=clean, robust=clean / 2)
-        return Validation.declared_by(
-            self.method, statistics=statistics, batches=partial(evaluation_batches, self._split, batch_size=BATCH)
-        )
+        batches = partial(evaluation_batches, self._split, batch_size=BATCH)
+        return Validation.declared_by(self.method, statistics=self.statistics, batches=batches)
 
     @staticmethod
     def _network(architecture: str, trial: Trial, classes: int, *, name: str) -> nn.Module:
@@ -126,3 +138,20 @@ class Rehearsal:
                 mean=dataset.mean,
                 std=dataset.std,
             )
+
+
+@contextmanager
+def watched(model: nn.Module) -> Iterator[list[tuple[Tensor, bool]]]:
+    """Inputs of every forward in train mode, and whether it is one to train on: with gradients for the weights only."""
+    forwards: list[tuple[Tensor, bool]] = []
+
+    def remember(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if module.training:
+            trainable = torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters())
+            forwards.append((inputs[0], trainable and not inputs[0].requires_grad))
+
+    handle = model.register_forward_pre_hook(remember)
+    try:
+        yield forwards
+    finally:
+        handle.remove()

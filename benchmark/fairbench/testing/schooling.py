@@ -30,16 +30,19 @@ def it_is_deterministic(trial: Trial) -> None:
 
 
 def it_resumes_bit_for_bit(trial: Trial) -> None:
-    """A training that was killed in its last epoch ends like one that was not."""
+    """A training that was killed in every epoch which has one before it ends like one that was not."""
     epochs = len(trial.first.history)
     steps_per_epoch = -(-len(trial.dataset.train) // trial.run.recipe.batch_size)
+    killed = range(min(1, epochs - 1), epochs)
     with tempfile.TemporaryDirectory(prefix="fairbench-") as folder:
-        with interruption((epochs - 1) * steps_per_epoch + 1) as progress:
-            trial.train(folder=WorkFolder(Path(folder)), progress=progress)
+        for epoch in killed:
+            with interruption(epoch * steps_per_epoch + 1) as progress:
+                trial.train(folder=WorkFolder(Path(folder)), progress=progress)
         resumed = trial.train(folder=WorkFolder(Path(folder)))
     if difference := _difference(trial.first, resumed):
         _refuse_chance(trial)
-        raise CheckFailedError(f"A training that was killed in epoch {epochs} and resumed differs in {difference}.")
+        places = " and ".join(str(epoch + 1) for epoch in killed)
+        raise CheckFailedError(f"A training that was killed in epoch {places} and resumed differs in {difference}.")
 
 
 def it_never_sees_test_data(trial: Trial) -> None:

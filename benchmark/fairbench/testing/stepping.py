@@ -1,23 +1,23 @@
-"""Checks that watch a method at work: its steps, and the hooks around them."""
+"""Checks of the steps that a method takes."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, fields, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch import Tensor
 
-from fairbench.method.contract import Batch
+from fairbench.method.contract import Batch, Method
+from fairbench.protocol.suite import Parameter
 from fairbench.testing.check import CheckFailedError
-from fairbench.testing.rehearsal import Rehearsal
+from fairbench.testing.rehearsal import Rehearsal, watched
 from fairbench.testing.trial import Trial
-from fairbench.training.passes import PassCounter
 
-UNCOUNTED = 0.02
-"""Share of the arithmetic that may escape the counter: what a method computes outside of networks."""
+LOSS_TOLERANCE = (0.05, 0.02)
+"""Relative and absolute distance that bf16, with its three digits, may put between losses."""
+
+GRADIENT_LEFT = 0.2
+"""Share of a weight's gradient that must be left in bf16; what rounding takes is a few per cent."""
 
 
 def losses_and_gradients_are_finite(trial: Trial) -> None:
@@ -35,28 +35,30 @@ def any_number_of_classes_works(trial: Trial) -> None:
             raise
 
 
-def networks_are_left_alone(trial: Trial) -> None:
-    """What an attack or a measurement does must not stay: gradients, modes, batch-norm statistics, prerequisites."""
-    rehearsal = Rehearsal(trial)
-    model = rehearsal.model
-    others = {role: _state(net) for role, net in rehearsal.others.items()}
-    for batch in rehearsal.batches(watch=lambda hook: _untouched(model, hook)):
-        before = _marks(model)
+def every_choice_takes_finite_steps(trial: Trial) -> None:
+    """Also the options that the defaults never reach, each with what it has an effect with."""
+    for changes in _choices(trial.cls):
+        try:
+            _take_finite_steps(Rehearsal(trial, method=trial.cls(**changes), last=1))
+        except Exception as error:
+            error.add_note("with " + " and ".join(f"{name}={value!r}" for name, value in changes.items()))
+            raise
 
-        def inspect(_loss: Tensor, before: dict[str, object] = before) -> None:
-            _refuse_changes(before, _marks(model), "when the loss is returned")
 
-        with _watched(model) as forwards:
-            rehearsal.step(batch, inspect=inspect)
-        for images, trained_on in forwards:
-            if not trained_on:
-                during = "an attack" if images.requires_grad else "a measurement"
-                raise CheckFailedError(f"The model is in train mode during {during}, so batch norm learns from it.")
-    for role, net in rehearsal.others.items():
-        if any(module.training for module in net.modules()) or any(p.requires_grad for p in net.parameters()):
-            raise CheckFailedError(f"The {role} is no longer frozen in eval mode.")
-        if not _same(others[role], _state(net)) or any(p.grad is not None for p in net.parameters()):
-            raise CheckFailedError(f"The weights, buffers or gradients of the {role} have changed.")
+def half_precision_is_close(trial: Trial) -> None:
+    """Under bf16 autocast, from the same weights, losses are near those of fp32 and no weight loses its gradient."""
+    full, half = Rehearsal(trial), Rehearsal(trial, precision="bf16")
+    for batch, same in zip(full.batches(), half.batches(), strict=True):
+        expected, loss = full.step(batch), half.step(same)
+        where = f"{batch.progress:.0%} into the training"
+        if (loss is None) != (expected is None):
+            raise CheckFailedError(f"There is a loss in {'fp32' if loss is None else 'bf16'} only {where}.")
+        if loss is not None and expected is not None:
+            relative, absolute = LOSS_TOLERANCE
+            if not torch.isclose(loss.float(), expected.float(), rtol=relative, atol=absolute):
+                raise CheckFailedError(f"The loss is {loss:.3g} in bf16 and {expected:.3g} in fp32 {where}.")
+            _compare_gradients(full, half, where)
+        half.model.load_state_dict(full.model.state_dict())
 
 
 def training_points_stay_inside_the_threat(trial: Trial) -> None:
@@ -78,7 +80,7 @@ def training_points_stay_inside_the_threat(trial: Trial) -> None:
             clean.append(batch.view(name, rows, strength))
             return clean[-1]
 
-        with _watched(rehearsal.model) as forwards:
+        with watched(rehearsal.model) as forwards:
             rehearsal.step(replace(batch, view=view))
         for images in (images.detach() for images, trained_on in forwards if trained_on):
             low, high = float(images.min()), float(images.max())
@@ -90,29 +92,6 @@ def training_points_stay_inside_the_threat(trial: Trial) -> None:
                     f"It trains on a point {distance:.3g} away from every image of the batch, under a threat of radius "
                     f"{rehearsal.threat.epsilon:.3g}; allowed: {radii:g} times that (`largest_radius`)."
                 )
-
-
-def its_cost_is_counted(trial: Trial) -> None:
-    """The passes that the trainer sees account for all arithmetic that happens."""
-    rehearsal = Rehearsal(trial)
-    networks = [rehearsal.model, *rehearsal.others.values()]
-    counters = [PassCounter(net) for net in networks]
-    happened = _Arithmetic()
-    with ExitStack() as entered:
-        for counter in counters:
-            entered.enter_context(counter)
-        entered.enter_context(happened)
-        for batch in rehearsal.batches():
-            images = batch.images[:1]
-            rehearsal.step(batch)
-    seen = sum(
-        counter.passes.units * _multiply_adds(net, images) for counter, net in zip(counters, networks, strict=True)
-    )
-    total = happened.total
-    if counters[0].passes.weight_backwards == 0:
-        raise CheckFailedError("Not one backward pass with weight gradients went through `self.model`.")
-    if total > (1 + UNCOUNTED) * seen:
-        raise CheckFailedError(f"The counter sees {seen / total:.0%} of the arithmetic that happens in the hooks.")
 
 
 def _take_finite_steps(rehearsal: Rehearsal) -> None:
@@ -141,84 +120,30 @@ def _check_loss(loss: object, where: str) -> None:
         raise CheckFailedError(f"The loss does not depend on the weights {where}.")
 
 
-@contextmanager
-def _watched(model: nn.Module) -> Iterator[list[tuple[Tensor, bool]]]:
-    """Inputs of every forward in train mode, and whether it is one to train on: with gradients for the weights only."""
-    forwards: list[tuple[Tensor, bool]] = []
-
-    def remember(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if module.training:
-            trainable = torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters())
-            forwards.append((inputs[0], trainable and not inputs[0].requires_grad))
-
-    handle = model.register_forward_pre_hook(remember)
-    try:
-        yield forwards
-    finally:
-        handle.remove()
+def _compare_gradients(full: Rehearsal, half: Rehearsal, where: str) -> None:
+    """No weight may be cut off from the loss by the arithmetic."""
+    rounded = dict(half.model.named_parameters())
+    for name, parameter in full.model.named_parameters():
+        found, expected = (0.0 if p.grad is None else float(p.grad.abs().sum()) for p in (rounded[name], parameter))
+        if not found >= GRADIENT_LEFT * expected:
+            raise CheckFailedError(f"In bf16, {found / expected:.0%} of the gradient of {name} is left {where}.")
 
 
-@contextmanager
-def _untouched(model: nn.Module, hook: str) -> Iterator[None]:
-    """Refuses whatever a hook that takes no step leaves behind, and forwards from which batch norm learns."""
-    before = _marks(model) | {"A weight or buffer": _state(model)}
-    with _watched(model) as forwards:
-        yield
-    if forwards:
-        raise CheckFailedError(
-            f"The model is in train mode during a forward in `{hook}`, so batch norm learns from it."
-        )
-    _refuse_changes(before, _marks(model) | {"A weight or buffer": _state(model)}, f"after `{hook}`")
+def _choices(cls: type[Method]) -> Iterator[Mapping[str, Any]]:
+    """For every value of an option but the default: what to set."""
+    known = {field.name: field for field in fields(cls) if field.init}
+    for name, field in known.items():
+        values = (False, True) if isinstance(field.default, bool) else field.metadata.get("choices", ())
+        for value in values:
+            if value != field.default:
+                yield {name: value, **_needed(known, name)}
 
 
-def _refuse_changes(before: dict[str, object], after: dict[str, object], when: str) -> None:
-    for name, value in before.items():
-        if not _same(value, after[name]):
-            raise CheckFailedError(f"{name} is not as it was {when}.")
-
-
-def _marks(model: nn.Module) -> dict[str, object]:
-    """What must be the same before and after a loss is computed."""
-    return {
-        "`.grad`": {name: None if p.grad is None else p.grad.clone() for name, p in model.named_parameters()},
-        "`requires_grad`": {name: p.requires_grad for name, p in model.named_parameters()},
-        "The train mode": {name: module.training for name, module in model.named_modules()},
-    }
-
-
-def _state(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def _same(first: object, second: object) -> bool:
-    if isinstance(first, dict) and isinstance(second, dict):
-        return first.keys() == second.keys() and all(_same(value, second[name]) for name, value in first.items())
-    if isinstance(first, Tensor) and isinstance(second, Tensor):
-        return torch.equal(first, second)
-    return first is second
-
-
-def _multiply_adds(net: nn.Module, images: Tensor) -> int:
-    """Arithmetic of one forward of one image."""
-    net.eval()
-    arithmetic = _Arithmetic()
-    with torch.no_grad(), arithmetic:
-        net(images)
-    return arithmetic.total
-
-
-class _Arithmetic(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own class is not typed
-    """Counts multiply-adds, whoever asks for them; torch's own counter refuses the gradients that attacks take."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        del types
-        found = func(*args, **(kwargs or {}))
-        if (count := flop_registry.get(func.overloadpacket)) is not None:
-            self.total += int(count(*args, **(kwargs or {}), out_val=found))
-        return found
+def _needed(known: Mapping[str, Field[Any]], name: str) -> dict[str, Parameter]:
+    """What else must be set for a hyper-parameter to have an effect, by its `only_with`."""
+    rule = known[name].metadata.get("only_with")
+    if rule is None:
+        return {}
+    other, *effective = rule
+    changed = {} if known[other].default in effective else {other: effective[0]}
+    return changed | _needed(known, other)

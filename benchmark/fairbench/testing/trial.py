@@ -41,12 +41,8 @@ class Trial:
 
     @cached_property
     def run(self) -> Run:
-        """A training of at least three epochs, where the method lets the suite decide (fine-tuning is shorter)."""
-        method = self.cls()
-        lengths = (EPOCHS * 2**k for k in range(6))
-        suites = (_short_suite(epochs) for epochs in lengths)
-        suite = next((s for s in suites if method.recipe(s.recipe).epochs >= EPOCHS), _short_suite(EPOCHS))
-        return _run(method, suite)
+        """Its training."""
+        return short_run(self.cls())
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -114,6 +110,14 @@ class Trial:
                 load_weights(folder.checkpoint("last"), model)
             found[role] = model.state_dict()
         return found
+
+
+def short_run(method: Method) -> Run:
+    """A training of at least three epochs, where the method lets the suite decide (fine-tuning is shorter)."""
+    lengths = (EPOCHS * 2**k for k in range(6))
+    suites = (_short_suite(epochs) for epochs in lengths)
+    suite = next((s for s in suites if method.recipe(s.recipe).epochs >= EPOCHS), _short_suite(EPOCHS))
+    return _run(method, suite)
 
 
 @contextmanager

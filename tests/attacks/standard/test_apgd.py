@@ -16,9 +16,9 @@ from fairbench.attacks.standard.noise import ImageNoise
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
 from fairbench.protocol.suite import Norm
 from fairbench.training.passes import PassCounter
+from fixture_types import Call
 
 Loss = Literal["ce", "targeted"]
-Make = Callable[..., Any]
 
 NORMS: list[Norm] = ["Linf", "L2"]
 LOSSES: list[Loss] = ["ce", "targeted"]
@@ -56,9 +56,9 @@ def test_verdicts_are_those_of_the_library(
     loss: Loss,
     classes: int,
     batch_norm: bool,
-    make_case: Make,
+    make_case: Call,
     library: Callable[..., Tensor],
-    library_noise: Make,
+    library_noise: Call,
 ) -> None:
     case = make_case(norm, classes=classes, batch_norm=batch_norm)
     name = "apgd-ce" if loss == "ce" else "apgd-t"
@@ -72,7 +72,7 @@ def test_verdicts_are_those_of_the_library(
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_last_iterate_of_a_survivor_is_that_of_the_library(
-    *, norm: Norm, loss: Loss, iterations: int, make_case: Make, library: Callable[..., Tensor], library_noise: Make
+    *, norm: Norm, loss: Loss, iterations: int, make_case: Call, library: Callable[..., Tensor], library_noise: Call
 ) -> None:
     """Bit for bit; of ten iterations the last nine are checkpoints, at which a single rise decides."""
     case, points = make_case(norm, count=16), []
@@ -114,7 +114,7 @@ def test_checkpoints_of_a_hundred_iterations() -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("norm", NORMS)
-def test_an_image_is_attacked_alike_in_any_company(norm: Norm, loss: Loss, make_case: Make) -> None:
+def test_an_image_is_attacked_alike_in_any_company(norm: Norm, loss: Loss, make_case: Call) -> None:
     """Whole, one by one, in sevens and in another order: the same bits."""
     case = make_case(norm)
     whole = attack(case, loss=loss)
@@ -129,7 +129,7 @@ def test_an_image_is_attacked_alike_in_any_company(norm: Norm, loss: Loss, make_
 @pytest.mark.parametrize("likeliest", ["first", "last"])
 @pytest.mark.parametrize("joined", [1, 60, 10_000])
 @pytest.mark.parametrize("norm", NORMS)
-def test_targets_attacked_together_find_the_same(norm: Norm, joined: int, likeliest: str, make_case: Make) -> None:
+def test_targets_attacked_together_find_the_same(norm: Norm, joined: int, likeliest: str, make_case: Call) -> None:
     """The points too, also where a later target breaks an image sooner than an earlier one does."""
     case = make_case(norm)
     case = case if likeliest == "first" else replace(case, targets=case.targets.flip(1))
@@ -139,7 +139,7 @@ def test_targets_attacked_together_find_the_same(norm: Norm, joined: int, likeli
     assert 0 < one.broken.sum() < len(one.broken)
 
 
-def test_targets_attacked_together_are_fewer_calls(make_case: Make) -> None:
+def test_targets_attacked_together_are_fewer_calls(make_case: Call) -> None:
     case, sizes = make_case(epsilon=1e-6, count=4), []
 
     def recorded(images: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ def test_targets_attacked_together_are_fewer_calls(make_case: Make) -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("norm", NORMS)
-def test_claims_hold_and_the_rest_is_clean(norm: Norm, loss: Loss, make_case: Make) -> None:
+def test_claims_hold_and_the_rest_is_clean(norm: Norm, loss: Loss, make_case: Call) -> None:
     case = make_case(norm)
     found = attack(case, loss=loss)
     assert Ball(norm, case.images, case.threat.epsilon).contains(found.images).all()
@@ -162,7 +162,7 @@ def test_claims_hold_and_the_rest_is_clean(norm: Norm, loss: Loss, make_case: Ma
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_another_seed_breaks_about_as_many(norm: Norm, make_case: Make, library: Callable[..., Tensor]) -> None:
+def test_another_seed_breaks_about_as_many(norm: Norm, make_case: Call, library: Callable[..., Tensor]) -> None:
     case = make_case(norm, count=200)
     expected = int(library("apgd-ce", case, settings=AutoAttackSettings(apgd_iterations=20)).sum())
     counts = [int(attack(case, loss="ce", noise=ImageNoise(seed)).broken.sum()) for seed in range(3)]
@@ -174,7 +174,7 @@ def test_another_seed_breaks_about_as_many(norm: Norm, make_case: Make, library:
 @pytest.mark.parametrize("classes", [2, 3, 4, 10])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("norm", NORMS)
-def test_a_linear_model_breaks_exactly_within_reach(norm: Norm, loss: Loss, classes: int, make_case: Make) -> None:
+def test_a_linear_model_breaks_exactly_within_reach(norm: Norm, loss: Loss, classes: int, make_case: Call) -> None:
     """The distance of an image to the nearest boundary is known; the images are far from 0 and 1."""
     generator = torch.Generator().manual_seed(classes)
     layer = nn.Linear(27, classes, bias=False)
@@ -207,7 +207,7 @@ def test_a_linear_model_breaks_exactly_within_reach(norm: Norm, loss: Loss, clas
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_passes_of_a_survivor(norm: Norm, make_case: Make) -> None:
+def test_passes_of_a_survivor(norm: Norm, make_case: Call) -> None:
     """The clean pass is the caller's, no gradient is taken after the last step, none with respect to weights."""
     case = make_case(norm, count=4, epsilon=1e-4)
     with PassCounter(case.model) as one:
@@ -218,7 +218,7 @@ def test_passes_of_a_survivor(norm: Norm, make_case: Make) -> None:
     assert (many.passes.forwards, many.passes.input_backwards, many.passes.weight_backwards) == (9 * 44, 9 * 40, 0)
 
 
-def test_broken_images_cost_no_more(line: nn.Module, make_case: Make) -> None:
+def test_broken_images_cost_no_more(line: nn.Module, make_case: Call) -> None:
     """Of eight, four are broken by the start or the first step and leave; then nobody of them is aimed at again."""
     images = torch.tensor([0.501, 0.502, 0.503, 0.504, 0.9, 0.91, 0.92, 0.93]).view(-1, 1, 1, 1)
     labels = torch.ones(8, dtype=torch.long)
@@ -237,7 +237,7 @@ def test_broken_images_cost_no_more(line: nn.Module, make_case: Make) -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_nothing_else_changes(loss: Loss, make_case: Make) -> None:
+def test_nothing_else_changes(loss: Loss, make_case: Call) -> None:
     case = make_case()
     inputs = case.images.clone(), case.labels.clone(), case.targets.clone()
     state, random = {k: v.clone() for k, v in case.model.state_dict().items()}, torch.get_rng_state()
@@ -252,7 +252,7 @@ def test_nothing_else_changes(loss: Loss, make_case: Make) -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_half_precision_and_channels_last(norm: Norm, make_case: Make) -> None:
+def test_half_precision_and_channels_last(norm: Norm, make_case: Call) -> None:
     case = make_case(norm)
     expected = attack(case, loss="ce").broken
     striped = replace(case, images=case.images.contiguous(memory_format=torch.channels_last))

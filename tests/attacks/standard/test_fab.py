@@ -14,8 +14,7 @@ from fairbench.attacks.standard.found import Found
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
 from fairbench.protocol.suite import Norm, Threat
 from fairbench.training.passes import PassCounter
-
-Make = Callable[..., Any]
+from fixture_types import Call
 
 NORMS: list[Norm] = ["Linf", "L2"]
 RADIUS = {"Linf": 0.05, "L2": 0.3}
@@ -46,7 +45,7 @@ def same(first: Found, second: Found) -> bool:
 @pytest.mark.parametrize("classes", [2, 3, 4, 10, 20])
 @pytest.mark.parametrize("norm", NORMS)
 def test_verdicts_are_those_of_the_library(
-    *, norm: Norm, classes: int, batch_norm: bool, make_case: Make, library: Callable[..., Tensor]
+    *, norm: Norm, classes: int, batch_norm: bool, make_case: Call, library: Callable[..., Tensor]
 ) -> None:
     case = make_case(norm, classes=classes, batch_norm=batch_norm)
     expected = library("fab-t", case, settings=AutoAttackSettings(fab_iterations=25))
@@ -56,7 +55,7 @@ def test_verdicts_are_those_of_the_library(
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_points_of_a_survivor_are_those_of_the_library(
-    norm: Norm, make_case: Make, library: Callable[..., Tensor]
+    norm: Norm, make_case: Call, library: Callable[..., Tensor]
 ) -> None:
     """Every point where the model is linearised and every point that is checked, in the same order."""
     case, points = make_case(norm, epsilon=1e-6, count=4), []
@@ -88,7 +87,7 @@ def test_the_clean_image_weighs_a_tenth_at_most() -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_an_image_is_attacked_alike_in_any_company(norm: Norm, make_case: Make) -> None:
+def test_an_image_is_attacked_alike_in_any_company(norm: Norm, make_case: Call) -> None:
     """Whole, one by one, in sevens and in another order: the same bits."""
     case = make_case(norm, epsilon=RADIUS[norm])
     whole = attack(case)
@@ -103,14 +102,14 @@ def test_an_image_is_attacked_alike_in_any_company(norm: Norm, make_case: Make) 
 @pytest.mark.parametrize("likeliest", ["first", "last"])
 @pytest.mark.parametrize("rows", [1, 60, 10_000])
 @pytest.mark.parametrize("norm", NORMS)
-def test_targets_attacked_together_find_the_same(norm: Norm, rows: int, likeliest: str, make_case: Make) -> None:
+def test_targets_attacked_together_find_the_same(norm: Norm, rows: int, likeliest: str, make_case: Call) -> None:
     """The points too, also where a later target breaks an image sooner than an earlier one does."""
     case = make_case(norm, epsilon=RADIUS[norm])
     case = case if likeliest == "first" else replace(case, targets=case.targets.flip(1))
     assert same(attack(case), attack(case, rows=rows))
 
 
-def test_targets_attacked_together_are_fewer_calls(make_case: Make) -> None:
+def test_targets_attacked_together_are_fewer_calls(make_case: Call) -> None:
     case, sizes = make_case(epsilon=1e-6, count=4), []
 
     def recorded(images: Tensor) -> Tensor:
@@ -126,7 +125,7 @@ def test_targets_attacked_together_are_fewer_calls(make_case: Make) -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_claims_hold_and_the_rest_is_clean(norm: Norm, make_case: Make) -> None:
+def test_claims_hold_and_the_rest_is_clean(norm: Norm, make_case: Call) -> None:
     case = make_case(norm)
     found = attack(case)
     assert Ball(norm, case.images, case.threat.epsilon).contains(found.images).all()
@@ -136,7 +135,7 @@ def test_claims_hold_and_the_rest_is_clean(norm: Norm, make_case: Make) -> None:
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
 @pytest.mark.parametrize("norm", NORMS)
-def test_a_linear_model_breaks_exactly_within_reach(norm: Norm, classes: int, make_case: Make) -> None:
+def test_a_linear_model_breaks_exactly_within_reach(norm: Norm, classes: int, make_case: Call) -> None:
     """The distance to the nearest boundary is known where no pixel meets the box; FAB comes within a hundredth."""
     generator = torch.Generator().manual_seed(classes)
     weight = torch.randn(classes, 30, generator=generator)
@@ -164,7 +163,7 @@ def test_a_linear_model_breaks_exactly_within_reach(norm: Norm, classes: int, ma
     assert 20 < broken.sum() < 40
 
 
-def test_a_survivor_costs_two_forwards_and_one_input_backward_per_step(make_case: Make) -> None:
+def test_a_survivor_costs_two_forwards_and_one_input_backward_per_step(make_case: Call) -> None:
     case = make_case(epsilon=1e-6, count=4)
     with PassCounter(case.model) as counter:
         attack(case, iterations=10)
@@ -172,7 +171,7 @@ def test_a_survivor_costs_two_forwards_and_one_input_backward_per_step(make_case
     assert (passes.forwards, passes.input_backwards, passes.weight_backwards) == (9 * 10 * 2 * 4, 9 * 10 * 4, 0)
 
 
-def test_a_broken_image_costs_no_more(line: nn.Module, make_case: Make) -> None:
+def test_a_broken_image_costs_no_more(line: nn.Module, make_case: Call) -> None:
     """Four of eight are broken by the first step, and nothing aims at them again."""
     images = torch.tensor([0.501, 0.502, 0.503, 0.504, 0.9, 0.91, 0.92, 0.93]).view(-1, 1, 1, 1)
     case = replace(
@@ -193,7 +192,7 @@ def test_a_broken_image_costs_no_more(line: nn.Module, make_case: Make) -> None:
 
 @pytest.mark.parametrize("value", [0.0, torch.nan, torch.inf])
 @pytest.mark.parametrize("norm", NORMS)
-def test_a_model_without_usable_logits_ends_unbroken(norm: Norm, value: float, make_case: Make) -> None:
+def test_a_model_without_usable_logits_ends_unbroken(norm: Norm, value: float, make_case: Call) -> None:
     """Equal logits have no gradient; logits that are not finite are the caller's business, but derail nothing."""
     case = make_case(norm)
 
@@ -205,7 +204,7 @@ def test_a_model_without_usable_logits_ends_unbroken(norm: Norm, value: float, m
     assert torch.equal(found.images, case.images)
 
 
-def test_nothing_else_changes(make_case: Make) -> None:
+def test_nothing_else_changes(make_case: Call) -> None:
     case = make_case()
     inputs = case.images.clone(), case.labels.clone(), case.targets.clone()
     state, random = {k: v.clone() for k, v in case.model.state_dict().items()}, torch.get_rng_state()
@@ -219,14 +218,14 @@ def test_nothing_else_changes(make_case: Make) -> None:
     assert torch.is_grad_enabled()
 
 
-def test_channels_last_images_are_attacked_alike(make_case: Make) -> None:
+def test_channels_last_images_are_attacked_alike(make_case: Call) -> None:
     case = make_case()
     images = case.images.to(memory_format=torch.channels_last)
     assert same(attack(case), attack(replace(case, images=images)))
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_a_model_in_half_precision_is_attacked_in_single(norm: Norm, make_case: Make) -> None:
+def test_a_model_in_half_precision_is_attacked_in_single(norm: Norm, make_case: Call) -> None:
     case = make_case(norm)
     half = case.model.bfloat16()
 
@@ -241,7 +240,7 @@ def test_a_model_in_half_precision_is_attacked_in_single(norm: Norm, make_case: 
     assert found.broken.any()
 
 
-def test_no_image_is_no_work(make_case: Make) -> None:
+def test_no_image_is_no_work(make_case: Call) -> None:
     case = make_case()
     with PassCounter(case.model) as counter:
         found = attack(case, chosen=torch.arange(0))

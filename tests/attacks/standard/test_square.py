@@ -21,8 +21,8 @@ from fairbench.attacks.standard.windows import Bumps, Squares, windows
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
 from fairbench.protocol.suite import Norm
 from fairbench.training.passes import PassCounter
+from fixture_types import Call
 
-Make = Callable[..., Any]
 NORMS: list[Norm] = ["Linf", "L2"]
 
 
@@ -61,9 +61,9 @@ def test_verdicts_are_those_of_the_library(
     norm: Norm,
     classes: int,
     batch_norm: bool,
-    make_case: Make,
+    make_case: Call,
     library: Callable[..., Tensor],
-    library_noise: Make,
+    library_noise: Call,
 ) -> None:
     case = make_case(norm, classes=classes, batch_norm=batch_norm)
     expected = library("square", case, settings=AutoAttackSettings(square_queries=300))
@@ -75,7 +75,7 @@ def test_verdicts_are_those_of_the_library(
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 10, 6), (2, 10, 15), (3, 16, 16), (2, 9, 7)], ids=str)
 @pytest.mark.parametrize("norm", NORMS)
 def test_verdicts_on_images_of_other_shapes(
-    norm: Norm, shape: tuple[int, int, int], make_case: Make, library: Callable[..., Tensor], library_noise: Make
+    norm: Norm, shape: tuple[int, int, int], make_case: Call, library: Callable[..., Tensor], library_noise: Call
 ) -> None:
     case = make_case(norm, shape=shape)
     expected = library("square", case, settings=AutoAttackSettings(square_queries=100))
@@ -86,9 +86,9 @@ def test_verdicts_on_images_of_other_shapes(
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_points_of_all_queries_are_those_of_the_library(
     norm: Norm,
-    make_case: Make,
+    make_case: Call,
     library: Callable[..., Tensor],
-    library_noise: Make,
+    library_noise: Call,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Bit for bit through two thousand queries and seven window sizes, on images that nobody breaks."""
@@ -153,7 +153,7 @@ def test_bumps_are_those_of_the_library(side: int) -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_an_image_is_attacked_alike_in_any_company(norm: Norm, make_case: Make) -> None:
+def test_an_image_is_attacked_alike_in_any_company(norm: Norm, make_case: Call) -> None:
     """Whole, one by one, in sevens and in another order: the same bits. Blocks end while images leave."""
     case = make_case(norm)
     whole = attack(case, queries=230)
@@ -166,7 +166,7 @@ def test_an_image_is_attacked_alike_in_any_company(norm: Norm, make_case: Make) 
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_fewer_queries_are_the_first_of_more(norm: Norm, make_case: Make) -> None:
+def test_fewer_queries_are_the_first_of_more(norm: Norm, make_case: Call) -> None:
     case = make_case(norm)
     few, many = attack(case, queries=130), attack(case, queries=160)
     assert not (few.broken & ~many.broken).any()
@@ -174,7 +174,7 @@ def test_fewer_queries_are_the_first_of_more(norm: Norm, make_case: Make) -> Non
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_claims_hold_and_the_rest_is_clean(norm: Norm, make_case: Make) -> None:
+def test_claims_hold_and_the_rest_is_clean(norm: Norm, make_case: Call) -> None:
     case = make_case(norm)
     found = attack(case)
     assert Ball(norm, case.images, case.threat.epsilon).contains(found.images).all()
@@ -183,7 +183,7 @@ def test_claims_hold_and_the_rest_is_clean(norm: Norm, make_case: Make) -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_another_seed_breaks_about_as_many(norm: Norm, make_case: Make, library: Callable[..., Tensor]) -> None:
+def test_another_seed_breaks_about_as_many(norm: Norm, make_case: Call, library: Callable[..., Tensor]) -> None:
     case = make_case(norm, count=200)
     expected = int(library("square", case, settings=AutoAttackSettings(square_queries=200)).sum())
     counts = [int(attack(case, noise=ImageNoise(seed), queries=200).broken.sum()) for seed in range(3)]
@@ -229,7 +229,7 @@ def test_any_image_size(norm: Norm, shape: tuple[int, int, int]) -> None:
         assert ball.contains(points).all()
 
 
-def test_a_tie_is_a_break_if_the_prediction_says_so(make_case: Make) -> None:
+def test_a_tie_is_a_break_if_the_prediction_says_so(make_case: Call) -> None:
     def constant(points: Tensor) -> Tensor:
         return torch.zeros(len(points), 10)
 
@@ -238,7 +238,7 @@ def test_a_tie_is_a_break_if_the_prediction_says_so(make_case: Make) -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_a_tie_does_not_end_the_search(norm: Norm, make_case: Make) -> None:
+def test_a_tie_does_not_end_the_search(norm: Norm, make_case: Call) -> None:
     """Logits in steps of a half often tie, and the library would stop there."""
     case = make_case(norm, count=60, epsilon={"Linf": 0.03, "L2": 0.2}[norm])
     model: nn.Module = case.model
@@ -260,7 +260,7 @@ def test_a_tie_does_not_end_the_search(norm: Norm, make_case: Make) -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_passes_of_a_survivor(norm: Norm, make_case: Make) -> None:
+def test_passes_of_a_survivor(norm: Norm, make_case: Call) -> None:
     """One for the start and one for each query; the clean pass and the verification are the caller's."""
     case = make_case(norm, count=4, epsilon=1e-4)
     with PassCounter(case.model) as counter:
@@ -268,7 +268,7 @@ def test_passes_of_a_survivor(norm: Norm, make_case: Make) -> None:
     assert (counter.passes.forwards, counter.passes.input_backwards) == (4 * 51, 0)
 
 
-def test_broken_images_cost_no_more(line: nn.Module, make_case: Make) -> None:
+def test_broken_images_cost_no_more(line: nn.Module, make_case: Call) -> None:
     """An image of a single pixel falls to the start, which moves it by the radius in either direction, or never."""
     images = torch.tensor([0.55] * 8 + [0.9] * 4).view(-1, 1, 1, 1)
     case = replace(make_case(epsilon=0.1), model=line, images=images, labels=torch.ones(12, dtype=torch.long))
@@ -284,7 +284,7 @@ def test_broken_images_cost_no_more(line: nn.Module, make_case: Make) -> None:
 @pytest.mark.parametrize("together", [0, 24, 50, 100, 400])
 @pytest.mark.parametrize("norm", NORMS)
 def test_queries_asked_together_find_what_one_after_the_other_finds(
-    *, norm: Norm, together: int, make_case: Make, monkeypatch: pytest.MonkeyPatch
+    *, norm: Norm, together: int, make_case: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same bits, whether or not windows that change nothing are asked about, while images leave."""
     case = make_case(norm, epsilon={"Linf": 0.04, "L2": 0.3}[norm])
@@ -308,7 +308,7 @@ def test_queries_asked_together_find_what_one_after_the_other_finds(
     assert counter.passes.forwards <= 331 * len(case.images) * (1.5 if together else 1)
 
 
-def test_windows_that_change_nothing_are_not_asked_about(line: nn.Module, make_case: Make) -> None:
+def test_windows_that_change_nothing_are_not_asked_about(line: nn.Module, make_case: Call) -> None:
     """A single pixel is at either end of its interval: half of the windows would move it to where it is."""
     images = torch.full((80, 1, 1, 1), 0.9)
     case = replace(make_case(epsilon=0.1), model=line, images=images, labels=torch.ones(80, dtype=torch.long))
@@ -318,7 +318,7 @@ def test_windows_that_change_nothing_are_not_asked_about(line: nn.Module, make_c
         assert 0.4 * 80 * 300 < counter.passes.forwards < 0.6 * 80 * 300
 
 
-def test_nothing_else_changes(make_case: Make) -> None:
+def test_nothing_else_changes(make_case: Call) -> None:
     case = make_case()
     inputs, random = (case.images.clone(), case.labels.clone()), torch.get_rng_state()
     state = {name: value.clone() for name, value in case.model.state_dict().items()}
@@ -331,7 +331,7 @@ def test_nothing_else_changes(make_case: Make) -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_half_precision_and_channels_last(norm: Norm, make_case: Make) -> None:
+def test_half_precision_and_channels_last(norm: Norm, make_case: Call) -> None:
     case = make_case(norm)
     expected = attack(case).broken
     striped = replace(case, images=case.images.contiguous(memory_format=torch.channels_last))

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,7 @@ from fairbench.boards.board import Board
 from fairbench.boards.building import build_boards
 from fairbench.outcomes.metrics import average, worst
 from fairbench.report.paper import FORMATS, latex, markdown, to_bibtex, to_csv, to_latex, to_markdown
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 HOSTILE = '=cmd|" /c"!A1 | **bold** <script>alert(1)</script> \\input{x} $x$ 100% #1 & ~ ^ [a](http://b) 🙂\nnext'
 SET_AS_TEXT = re.compile(r"(\\[a-z]+\{\}|\\[&%$#_{}]|\$\\[a-z]+\$|\$-\$|[^\\&%$#_{}~^<>|\"])*")

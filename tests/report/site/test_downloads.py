@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,8 +11,7 @@ import pytest
 from fairbench.boards.board import Board
 from fairbench.boards.building import build_boards
 from fairbench.report.site.downloads import FORMATS, downloads, same_table
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 
 @pytest.fixture

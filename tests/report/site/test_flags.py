@@ -1,6 +1,5 @@
 """Flags as figures."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,7 @@ import pytest
 from fairbench.boards.building import build_boards
 from fairbench.boards.seed_result import SeedResult
 from fairbench.report.site.flags import COLUMNS, cells
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 
 def run_with(results: Path, write_run: WriteRun, flags: dict[str, Any]) -> SeedResult:

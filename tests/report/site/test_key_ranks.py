@@ -1,6 +1,5 @@
 """Where a row stands by every key is what the board says, in words and as a table."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,7 @@ import pytest
 from fairbench.boards.building import build_boards
 from fairbench.report.site.key_ranks import key_ranks, told_apart
 from fairbench.report.site.method_page import method_pages
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 
 def write_three(write_run: WriteRun) -> None:

@@ -18,8 +18,7 @@ from fairbench.protocol.attack_names import Attack
 from fairbench.report.site.measures import Measure, MeasureCell, measures, rho_remark
 from fairbench.report.site.method_page import method_pages
 from fairbench.statistics import attack_gap, boundary_error, rho
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 NAMES = ["cat", "dog", "owl", "yak"]
 UNEVEN = {"counts": (10, 20, 0, 40), "clean": (9, 18, 0, 30), "pgd20": (6, 8, 0, 20), "class_names": NAMES}

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,8 +20,7 @@ from fairbench.report.site.curves import curves
 from fairbench.report.site.facts import costs, origin
 from fairbench.report.site.matrix import matrix
 from fairbench.report.site.method_page import method_pages
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 HISTORY = [{"validation_robust": [0.1 * epoch, 0.05 * epoch, 0.0]} for epoch in range(5)]
 HOSTILE = [

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,8 +16,7 @@ from fairbench.boards.building import build_boards
 from fairbench.errors import UserError
 from fairbench.outcomes.store import read_outcomes
 from fairbench.report.site.page import pages, render, report_is_current, write_site
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 VOID = {"meta", "link", "input", "br", "img"}
 

@@ -1,6 +1,5 @@
 """Pictures of a board: what they show is what the board says."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,7 @@ from fairbench.boards.building import build_boards
 from fairbench.outcomes.metrics import Interval
 from fairbench.report.site.heat_map import heat_views, points
 from fairbench.report.site.pictures import Point, pareto_front, picture_names, scatters
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 
 def board_of(results: Path) -> Board:

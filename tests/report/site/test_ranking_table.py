@@ -1,6 +1,6 @@
 """Columns, places and traits of a ranking."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,8 +15,7 @@ from fairbench.report.site.method_page import method_pages
 from fairbench.report.site.page import render
 from fairbench.report.site.ranking_table import RankSpan, choices, columns, needs_teacher, places, tail_key, traits
 from fairbench.statistics.standings import Standings
-
-WriteRun = Callable[..., Path]
+from fixture_types import WriteRun
 
 
 def board_of(results: Path) -> Board:

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,8 @@ from fairbench.report.site.downloads import downloads
 from fairbench.report.site.method_page import method_pages
 from fairbench.report.site.page import render
 from fairbench.report.site.verification import contradicted, verification, verification_mark
+from fixture_types import WriteRun
 
-WriteRun = Callable[..., Path]
 HOSTILE = "</td><script>alert(1)</script>"
 
 
