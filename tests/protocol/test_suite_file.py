@@ -102,6 +102,7 @@ REFUSED: list[tuple[str, str | None, list[str]]] = [
     ("threat.epsilon", '"nan"', ["'nan'", "not a finite number"]),
     ("threat.epsilon", '"abc"', ["'abc'", "not a finite number"]),
     ("threat.epsilon", '"1/0"', ["'1/0'", "not a finite number"]),
+    ("threat.epsilon", '"1e999"', ["'1e999'", "not a finite number"]),
     ("threat.epsilon", "true", ["True", "not a finite number"]),
     ("threat.epsilon", "[0.1]", ["[0.1]", "not a finite number"]),
     ("threat.epsilon", None, ["'threat.epsilon' is missing"]),

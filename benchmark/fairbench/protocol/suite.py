@@ -38,13 +38,7 @@ Count = Annotated[int, Allowed(at_least=1, words="1 or more")]
 BelowOne = Annotated[float, Allowed(at_least=0, below=1, words="[0, 1)")]
 Seed = Annotated[int, Allowed(at_least=0, below=2**31, words="0 to 2^31 - 1")]
 ModelName = Annotated[str, Allowed(holds=bool, words="a name of `fairbench list models`")]
-
-BoardName = Annotated[
-    str,
-    Allowed(
-        holds=re.compile(r"[a-z0-9_-][a-z0-9_.-]*").fullmatch, words="lower-case letters, digits, '-', '_' and '.'"
-    ),
-]
+_NAME = re.compile(r"[a-z0-9_-][a-z0-9_.-]*")
 
 
 def _rising(drops: tuple[float, ...]) -> bool:
@@ -219,7 +213,7 @@ class Suite:
         folder: where the suite file lies; resolves `dataset.file` and enters no key.
     """
 
-    name: BoardName
+    name: Annotated[str, Allowed(holds=_NAME.fullmatch, words="lower-case letters, digits, '-', '_' and '.'")]
     title: str = ""
     protocol: str = PROTOCOL
     dataset: DatasetSource
