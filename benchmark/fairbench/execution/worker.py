@@ -123,6 +123,7 @@ def _compute(task: Task, folder: Path, progress: Progress) -> None:
         threat=run.suite.threat,
         evaluation=run.suite.evaluation,
         folder=folder / "attacks",
+        indices=dataset.test_indices,
         progress=progress,
     )
     origin = _origin(task, method, dataset)

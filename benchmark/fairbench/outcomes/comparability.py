@@ -80,7 +80,11 @@ def conditions(provenance: Provenance) -> Protocol:
     shown = _checked(Threat, {"norm": threat["norm"], "epsilon": epsilon, "step": epsilon})
     return {
         "protocol": protocol["protocol"],
-        "dataset": {identity: dataset[identity], "image_size": dataset.get("image_size", 0)},
+        "dataset": {
+            identity: dataset[identity],
+            "image_size": dataset.get("image_size", 0),
+            "left_out": dataset.get("exclude", {}).get("test", []),
+        },
         "threat": {name: shown[name] for name in ("norm", "epsilon")},
         "evaluation": _judgement(provenance),
     }

@@ -12,6 +12,7 @@ Images are in [0, 1] everywhere and epsilon is in the same unit; 8/255 is writte
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
@@ -40,6 +41,61 @@ def check(*, holds: bool, field: str, value: object, allowed: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Exclusion:
+    """Published images that a suite does without.
+
+    Attributes:
+        why: a sentence for people; it enters no key.
+        train: positions in the published training set, from 0, in any order.
+        test: positions in the published test set.
+    """
+
+    why: str = ""
+    train: tuple[int, ...] = ()
+    test: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for part, positions in (("train", self.train), ("test", self.test)):
+            stray = next((at for at, count in Counter(positions).items() if at < 0 or count > 1), 0)
+            check(
+                holds=len(set(positions)) == len(positions) and min(positions, default=0) >= 0,
+                field=f"dataset.exclude.{part}",
+                value=stray,
+                allowed="positions from 0, each of them once",
+            )
+        check(
+            holds=bool(self.why) == bool(self.train or self.test),
+            field="dataset.exclude.why",
+            value=self.why,
+            allowed="a sentence that says why the images are left out, and none without images",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PixelDigests:
+    """What a suite insists on: SHA-256, in hexadecimal, of the published images and labels that are not excluded.
+
+    Of a split's uint8 images (n, height, width, channels) in their order, then its labels as little-endian int64.
+
+    Attributes:
+        train: of the training split; "" checks nothing.
+        test: of the test split.
+    """
+
+    train: str = ""
+    test: str = ""
+
+    def __post_init__(self) -> None:
+        for part, digest in (("train", self.train), ("test", self.test)):
+            check(
+                holds=not digest or (len(digest) == 64 and set(digest) <= set("0123456789abcdef")),
+                field=f"dataset.pixels.{part}",
+                value=digest,
+                allowed="64 lower-case hexadecimal digits, the SHA-256 of images and labels",
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetSource:
     """Where images come from and how the validation split is taken.
 
@@ -48,12 +104,19 @@ class DatasetSource:
         file: an `.npz` file, relative to the suite file; its content, not its path, enters the key.
         validation: share of the training images of every class held out, in (0, 0.5].
         image_size: images are resized to this height and width; 0 keeps them as they are.
+        train_images: that many training images are drawn, validation included, each class in equal number, by a fixed
+            draw; 0 takes all.
+        exclude: published images that are left out before anything else.
+        pixels: what the remaining ones must be.
     """
 
     name: str
     file: str = ""
     validation: float = 0.06
     image_size: int = 0
+    train_images: int = 0
+    exclude: Exclusion = Exclusion()
+    pixels: PixelDigests = PixelDigests()
 
     def __post_init__(self) -> None:
         check(holds=bool(self.name), field="dataset.name", value=self.name, allowed="a name")
@@ -69,6 +132,23 @@ class DatasetSource:
             value=self.image_size,
             allowed="0 (as stored) or at least 8 pixels",
         )
+        check(
+            holds=self.train_images >= 0,
+            field="dataset.train_images",
+            value=self.train_images,
+            allowed="a number of training images, or 0 for all of them",
+        )
+
+    def restrictions(self) -> dict[str, object]:
+        """What identifies the data beside its name, as plain values; empty where the suite restricts nothing."""
+        given: dict[str, object] = {}
+        if self.train_images:
+            given["train_images"] = self.train_images
+        if self.exclude.train or self.exclude.test:
+            given["exclude"] = {"train": sorted(self.exclude.train), "test": sorted(self.exclude.test)}
+        if self.pixels.train or self.pixels.test:
+            given["pixels"] = asdict(self.pixels)
+        return given
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -325,6 +405,7 @@ def protocol_description(suite: Suite, *, dataset_digest: str) -> dict[str, obje
         "validation": suite.dataset.validation,
         "image_size": suite.dataset.image_size,
         "sha256": dataset_digest,
+        **suite.dataset.restrictions(),
     }
     if dataset_digest:
         del dataset["name"]  # the display name of a file is not its identity
