@@ -13,7 +13,7 @@ from fairbench.data.loading import load_dataset
 from fairbench.data.sources import dataset_names
 from fairbench.errors import UserError
 from fairbench.protocol.suite import DatasetSource
-from fairbench.protocol.suite_file import load_suite
+from fairbench.protocol.suite_file import load_suite, suite_names
 
 Table = dict[str, NDArray[np.generic]]
 SHARED_MNIST = Path(__file__).parents[2].parent / "shared" / "data" / "mnist" / "mnist_test.npz"
@@ -89,8 +89,7 @@ def test_an_unknown_name_gets_a_suggestion(tmp_path: Path) -> None:
 
 
 def test_every_shipped_suite_names_a_dataset_that_exists() -> None:
-    names = ("digits", "mnist", "cifar10", "cifar10-fast", "cifar10-wrn", "cifar100", "svhn", "imagenette")
-    assert {load_suite(name).dataset.name for name in names} == set(dataset_names())
+    assert {load_suite(name).dataset.name for name in suite_names()} == set(dataset_names())
 
 
 @pytest.mark.skipif(not SHARED_MNIST.exists(), reason="needs the shared folder with real images beside the repository")

@@ -22,11 +22,19 @@ WEIGHTS = {
     "mobilenetv2": 2_236_682,
     "preactresnet18": 11_172_170,
     "resnet18": 11_173_962,
+    "strided-cnn": 52_202,
+    "strided-cnn-wide": 186_314,
     "wrn-28-10": 36_479_194,
     "wrn-34-10": 46_160_474,
 }
 LARGE = ("wrn-28-10", "wrn-34-10")
-EIGHTHS = ("mobilenetv2", "preactresnet18", "resnet18")
+STRIDED = ("strided-cnn", "strided-cnn-wide")
+EIGHTHS = ("mobilenetv2", "preactresnet18", "resnet18", *STRIDED)
+
+
+def smallest(name: str) -> int:
+    """Height and width of the smallest images that a network takes."""
+    return 16 if name in STRIDED else 9 if name in EIGHTHS else 5
 
 
 def model(name: str, *, classes: int = 10, channels: int = 3, size: tuple[int, int] = (32, 32)) -> nn.Module:
@@ -48,7 +56,7 @@ def test_every_architecture_has_a_pinned_number_of_weights() -> None:
 
 @pytest.mark.parametrize("name", model_names())
 @pytest.mark.parametrize(
-    ("classes", "channels", "size"), [(10, 3, (32, 32)), (3, 1, (28, 28)), (100, 3, (24, 40)), (2, 1, (9, 11))]
+    ("classes", "channels", "size"), [(10, 3, (32, 32)), (3, 1, (28, 28)), (100, 3, (24, 40)), (2, 1, (17, 19))]
 )
 def test_logits_have_the_asked_shape(name: str, classes: int, channels: int, size: tuple[int, int]) -> None:
     with torch.device("meta"):
@@ -58,8 +66,9 @@ def test_logits_have_the_asked_shape(name: str, classes: int, channels: int, siz
 
 @pytest.mark.parametrize("name", [name for name in model_names() if name not in LARGE])
 def test_a_network_gives_finite_logits_and_a_gradient_to_every_weight(name: str) -> None:
-    network = model(name, size=(10, 10))
-    loss = network(torch.rand(2, 3, 10, 10)).square().sum()
+    size = max(10, smallest(name))
+    network = model(name, size=(size, size))
+    loss = network(torch.rand(2, 3, size, size)).square().sum()
     loss.backward()
     assert torch.isfinite(loss)
     for parameter_name, parameter in network.named_parameters():
@@ -69,7 +78,7 @@ def test_a_network_gives_finite_logits_and_a_gradient_to_every_weight(name: str)
 
 @pytest.mark.parametrize("name", model_names())
 def test_the_last_convolution_sees_the_resolution_of_the_literature(name: str) -> None:
-    """An eighth of the image in the ResNets and MobileNetV2, a quarter in Wide ResNets and the small networks."""
+    """An eighth of the image in ResNets, MobileNetV2 and strided-cnn, a quarter in Wide ResNets and the others."""
     shapes: list[torch.Size] = []
     with torch.device("meta"):
         network = model(name, size=(40, 24))
@@ -78,7 +87,7 @@ def test_the_last_convolution_sees_the_resolution_of_the_literature(name: str) -
                 module.register_forward_hook(lambda _module, _inputs, features: shapes.append(features.shape))
         network(torch.rand(2, 3, 40, 24))
     assert shapes[-1][2:] == ((5, 3) if name in EIGHTHS else (10, 6))
-    assert shapes[0][2:] == ((20, 12) if name == "cifar-cnn" else (40, 24))
+    assert shapes[0][2:] == ((20, 12) if name in ("cifar-cnn", *STRIDED) else (40, 24))
 
 
 def test_a_shortcut_takes_the_activated_input_where_shapes_change_and_the_input_elsewhere() -> None:
@@ -100,8 +109,9 @@ def test_a_wide_network_runs_on_a_real_image() -> None:
 
 @pytest.mark.parametrize("name", [name for name in model_names() if name not in LARGE])
 def test_in_eval_mode_an_image_does_not_see_its_neighbours(name: str) -> None:
-    network = model(name, size=(12, 12)).eval()
-    images = torch.rand(5, 3, 12, 12)
+    size = max(12, smallest(name))
+    network = model(name, size=(size, size)).eval()
+    images = torch.rand(5, 3, size, size)
     with torch.no_grad():
         together = network(images)
         alone = torch.cat([network(image[None]) for image in images])
@@ -111,11 +121,11 @@ def test_in_eval_mode_an_image_does_not_see_its_neighbours(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in model_names() if name not in LARGE])
 def test_a_last_batch_of_one_image_can_be_trained_on_at_the_smallest_size(name: str) -> None:
-    smallest = 9 if name in EIGHTHS else 5
-    network = model(name, size=(smallest, smallest)).train()
-    assert torch.isfinite(network(torch.rand(1, 3, smallest, smallest))).all()
-    with pytest.raises(UserError, match=f"'{name}' cannot take images of {smallest - 1}x40.*{smallest}x{smallest} or"):
-        model(name, size=(smallest - 1, 40))
+    size = smallest(name)
+    network = model(name, size=(size, size)).train()
+    assert torch.isfinite(network(torch.rand(1, 3, size, size))).all()
+    with pytest.raises(UserError, match=f"'{name}' cannot take images of {size - 1}x40.*{size}x{size} or"):
+        model(name, size=(size - 1, 40))
 
 
 def test_normalisation_is_the_first_layer_and_travels_with_the_weights() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fairbench.errors import UserError
 from fairbench.identity import content_key
-from fairbench.protocol.suite import Evaluation, Recipe, Suite, Threat, protocol_description
+from fairbench.protocol.suite import Evaluation, Exclusion, PixelDigests, Recipe, Suite, Threat, protocol_description
 from fairbench.protocol.suite_file import load_suite, suite_names
 
 Change = Callable[[Suite], Suite]
@@ -55,6 +55,11 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("dataset", {"name": "mnist"}),
     ("dataset", {"validation": 0.1}),
     ("dataset", {"image_size": 16}),
+    ("dataset", {"train_images": 500}),
+    ("dataset", {"exclude": Exclusion(why="Damaged.", train=(3, 1))}),
+    ("dataset", {"exclude": Exclusion(why="Damaged.", test=(3, 1))}),
+    ("dataset", {"pixels": PixelDigests(train="ab" * 32)}),
+    ("dataset", {"pixels": PixelDigests(test="ab" * 32)}),
     ("threat", {"norm": "L2"}),
     ("threat", {"epsilon": 0.1500001}),
     ("threat", {"step": 0.03}),
@@ -105,8 +110,33 @@ def test_every_field_of_the_protocol_enters_the_key() -> None:
     assert covered == fields
 
 
-def test_the_shipped_suites_are_eight_different_protocols() -> None:
-    assert len({key(load_suite(name)) for name in suite_names()}) == len(suite_names()) == 8
+def test_why_images_are_left_out_and_in_which_order_enters_no_key() -> None:
+    one = part("dataset", exclude=Exclusion(why="Damaged.", train=(3, 1), test=(7, 2)))(DIGITS)
+    other = part("dataset", exclude=Exclusion(why="They are copies.", train=(1, 3), test=(2, 7)))(DIGITS)
+    assert key(one) == key(other) != key(DIGITS)
+
+
+KEYS_BEFORE_RESTRICTIONS = {
+    "cifar10": "f978b26c34a8476d",
+    "cifar10-fast": "08b3e537c1a8cc3f",
+    "cifar10-wrn": "3735cf4b02e2b387",
+    "cifar100": "16d6c19fecee516f",
+    "digits": "97657b9babdfbd00",
+    "imagenette": "7c9e07b694a00125",
+    "mnist": "f1a4e6504ee7137e",
+    "svhn": "4e79869bbfbda2a3",
+}
+
+
+@pytest.mark.parametrize("name", KEYS_BEFORE_RESTRICTIONS)
+def test_a_suite_that_restricts_nothing_has_the_key_that_it_had_before_suites_could(name: str) -> None:
+    """Under `fairbench-1`; a new version of the rules is a new key."""
+    suite = replace(load_suite(name), protocol="fairbench-1")
+    assert key(suite) == KEYS_BEFORE_RESTRICTIONS[name]
+
+
+def test_the_shipped_suites_are_different_protocols() -> None:
+    assert len({key(load_suite(name)) for name in suite_names()}) == len(suite_names()) == 10
 
 
 def test_the_key_is_the_same_in_another_process() -> None:

@@ -1,4 +1,4 @@
-"""Suite files: the eight that ship, fractions, and every way in which a file can be wrong."""
+"""Suite files: those that ship, fractions, and every way in which a file can be wrong."""
 
 from pathlib import Path
 from random import Random
@@ -36,7 +36,7 @@ def written(tables: dict[str, dict[str, str]]) -> str:
 def changed(field: str, value: str | None) -> str:
     """The valid file with one field set to some TOML, or without it."""
     table, _, name = field.rpartition(".")
-    fields = {other: text for other, text in LINES[table].items() if other != name}
+    fields = {other: text for other, text in LINES.get(table, {}).items() if other != name}
     return written({**LINES, table: fields if value is None else {**fields, name: value}})
 
 
@@ -139,6 +139,13 @@ REFUSED: list[tuple[str, str | None, list[str]]] = [
     ("recipe.learning_rate", "-0.1", ["recipe.learning_rate = -0.1", "a positive number"]),
     ("dataset.validation", "0.6", ["dataset.validation = 0.6", "(0, 0.5]"]),
     ("dataset.image_size", "4", ["dataset.image_size = 4", "at least 8"]),
+    ("dataset.train_images", "-1", ["dataset.train_images = -1", "or 0 for all"]),
+    ("dataset.exclude", "[1, 2]", ["dataset.exclude = [1, 2] must be a table", "[dataset.exclude]"]),
+    ("dataset.exclude.tset", "[1]", ["Unknown field 'dataset.exclude.tset'", "Did you mean 'dataset.exclude.test'"]),
+    ("dataset.exclude.why", '"Bad."', ["dataset.exclude.why = 'Bad.'", "none without images"]),
+    ("dataset.exclude.test", "[1.5]", ["dataset.exclude.test[0] = 1.5 is a number; it must be an integer"]),
+    ("dataset.exclude.test", "[2, 2]", ["dataset.exclude.test = 2", "each of them once"]),
+    ("dataset.pixels.test", '"12"', ["dataset.pixels.test = '12'", "64 lower-case hexadecimal digits"]),
     ("threat.step", "0.1", ["threat.step = 0.1", "at most twice epsilon"]),
 ]
 
@@ -193,7 +200,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_suites_that_ship(tmp_path:
     for path, reason in ((tmp_path / "absent.toml", "No such file"), (folder, "directory"), (binary, "decode")):
         with pytest.raises(UserError) as refused:
             load_suite(str(path))
-        for fragment in (f"Cannot read the suite file {path}", reason, "cifar10-fast, cifar10-wrn"):
+        for fragment in (f"Cannot read the suite file {path}", reason, "cifar10-fast, cifar10-small, cifar10-wrn"):
             assert fragment in str(refused.value)
 
 
@@ -217,10 +224,10 @@ def test_an_unknown_suite_gets_a_suggestion(given_name: str, close: str) -> None
         load_suite(given_name)
 
 
-def test_the_eight_suites_ship_and_follow_the_protocol() -> None:
-    names = ["cifar10", "cifar10-fast", "cifar10-wrn", "cifar100", "digits", "imagenette", "mnist", "svhn"]
-    assert suite_names() == names
-    for suite in map(load_suite, names):
+def test_ten_suites_ship_and_follow_the_protocol() -> None:
+    colour = ["cifar10", "cifar10-fast", "cifar10-small", "cifar10-wrn", "cifar100", "imagenette", "svhn"]
+    assert suite_names() == sorted([*colour, "digits", "fashion-mnist", "mnist"])
+    for suite in map(load_suite, suite_names()):
         assert suite.protocol == "fairbench-2"
         assert suite.threat.steps == 10
         assert suite.threat.step == suite.evaluation.pgd_step == pytest.approx(suite.threat.epsilon / 4)
@@ -228,7 +235,7 @@ def test_the_eight_suites_ship_and_follow_the_protocol() -> None:
         assert suite.evaluation.search == "fp32"
         assert suite.evaluation.pgd_steps == 20
         assert len(suite.seeds) >= 3
-        assert suite.recipe.flip == (suite.name not in {"digits", "mnist", "svhn"})
+        assert suite.recipe.flip == (suite.name not in {"digits", "fashion-mnist", "mnist", "svhn"})
 
 
 @pytest.mark.parametrize(("name", "epsilon"), [("digits", 0.15), ("mnist", 0.3), ("cifar10", 8 / 255)])

@@ -64,6 +64,7 @@ class Dataset:
         validation: held out of the published training set, the same for every method.
         test: the published test set; nothing is ever chosen on it.
         class_names: by label.
+        test_indices: positions of the test images in the published test set, (m,) int64, rising; None if it is whole.
 
     Raises:
         UserError: if images differ in shape, a label is out of range, or a class has no image in a split.
@@ -74,6 +75,7 @@ class Dataset:
     validation: Split
     test: Split
     class_names: tuple[str, ...]
+    test_indices: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.classes < 2 or len(set(self.class_names)) != self.classes:

@@ -1,4 +1,4 @@
-"""Datasets that torchvision fetches: CIFAR-10, CIFAR-100, SVHN, MNIST and Imagenette.
+"""Datasets that torchvision fetches: CIFAR-10, CIFAR-100, SVHN, MNIST, Fashion-MNIST and Imagenette.
 
 Torchvision knows the addresses, the file formats and (for CIFAR and SVHN) the checksums. This module adds what a long
 unattended run needs: one download at a time per folder, and an error that says which folder, which file and which
@@ -21,6 +21,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from fairbench.data.arrays import Arrays
+from fairbench.data.fashion_mnist import load_fashion_mnist
 from fairbench.errors import UserError
 
 _IMAGENETTE_SIZE = 160
@@ -51,12 +52,14 @@ class Download:
         damaged: files of the folder that are there but not what they should be.
         kind: its class in `torchvision.datasets`.
         fetch: an expression that downloads it, for people, with `{folder}` to fill in.
+        package: of Debian that has it too, or "".
     """
 
     load: Callable[[Path, int], Arrays]
     damaged: Callable[[Path], list[Path]]
     kind: str
     fetch: str
+    package: str = ""
 
 
 def load_download(name: str, *, data_dir: Path, image_size: int) -> Arrays:
@@ -80,6 +83,7 @@ def load_download(name: str, *, data_dir: Path, image_size: int) -> Arrays:
             + (f" Damaged, to be deleted: {damaged}." if damaged else "")
             + " To fetch it by hand, where there is a network:\n"
             f'  python -c "from torchvision.datasets import {download.kind}; {fetch}"'
+            + (f"\nDebian has it too: apt-get install {download.package}" if download.package else "")
         ) from error
 
 
@@ -218,6 +222,13 @@ def _cifar_download(kind: str) -> Download:
 DOWNLOADS: dict[str, Download] = {
     "cifar10": _cifar_download("CIFAR10"),
     "cifar100": _cifar_download("CIFAR100"),
+    "fashion-mnist": Download(
+        load=load_fashion_mnist,
+        damaged=_cannot_tell,  # loading tells
+        kind="FashionMNIST",
+        fetch="FashionMNIST({folder!r}, download=True)",
+        package="dataset-fashion-mnist",
+    ),
     "imagenette": Download(
         load=_imagenette,
         damaged=_cannot_tell,

@@ -1,4 +1,4 @@
-"""From a suite's `DatasetSource` to a `Dataset`: read, resize, hold the validation split out, check."""
+"""From a suite's `DatasetSource` to a `Dataset`: read, exclude, draw, hold the validation split out, resize, check."""
 
 from pathlib import Path
 
@@ -6,15 +6,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fairbench.data.arrays import Arrays
 from fairbench.data.dataset import Dataset, Split
 from fairbench.data.npz import read_npz
+from fairbench.data.remaining import remaining
 from fairbench.data.sources import load_source
 from fairbench.data.split import hold_out
+from fairbench.data.stratified import stratified_subset
 from fairbench.errors import UserError
 from fairbench.protocol.suite import DatasetSource
 
 VALIDATION_SPLIT = "validation"
 """Name of the split, from which its draws follow; a change is a new protocol version."""
+
+TRAINING_SUBSET = "training images"
+"""Name of the draw of `dataset.train_images`; likewise."""
 
 
 def load_dataset(source: DatasetSource, *, folder: str, data_dir: Path) -> Dataset:
@@ -28,11 +34,11 @@ def load_dataset(source: DatasetSource, *, folder: str, data_dir: Path) -> Datas
     Raises:
         UserError: if it cannot be read or downloaded, or if its content cannot be trained on.
     """
-    if source.file:
-        arrays = read_npz(Path(folder, source.file))
-    else:
-        arrays = load_source(source.name, data_dir=data_dir, image_size=source.image_size)
-    kept, held = hold_out(arrays.train_labels, share=source.validation, name=VALIDATION_SPLIT)
+    arrays, origin = _read(source, folder=folder, data_dir=data_dir)
+    train = remaining(arrays.train_images, arrays.train_labels, source=source, part="train", origin=origin)
+    test = remaining(arrays.test_images, arrays.test_labels, source=source, part="test", origin=origin)
+    drawn = _drawn(train.labels, source, origin=origin)
+    kept, held = hold_out(train.labels[drawn], share=source.validation, name=VALIDATION_SPLIT)
     if not len(kept):
         raise UserError(f"{source.name}: every class has one training image only; at least two are needed.")
 
@@ -42,11 +48,47 @@ def load_dataset(source: DatasetSource, *, folder: str, data_dir: Path) -> Datas
 
     return Dataset(
         name=source.name,
-        train=split(arrays.train_images[kept], arrays.train_labels[kept]),
-        validation=split(arrays.train_images[held], arrays.train_labels[held]),
-        test=split(arrays.test_images, arrays.test_labels),
+        train=split(train.images[drawn[kept]], train.labels[drawn[kept]]),
+        validation=split(train.images[drawn[held]], train.labels[drawn[held]]),
+        test=split(test.images, test.labels),
         class_names=arrays.class_names,
+        test_indices=torch.from_numpy(test.positions) if source.exclude.test else None,
     )
+
+
+def _read(source: DatasetSource, *, folder: str, data_dir: Path) -> tuple[Arrays, str]:
+    """The published splits, and where they came from.
+
+    A file may take a download's place where the suite says what must be in it.
+    """
+    if source.file:
+        path = Path(folder, source.file)
+        return read_npz(path), str(path)
+    stored = data_dir / f"{source.name}.npz"
+    checked = bool(source.pixels.train and source.pixels.test)
+    if checked and stored.is_file():
+        return read_npz(stored), str(stored)
+    try:
+        return load_source(source.name, data_dir=data_dir, image_size=source.image_size), source.name
+    except UserError as error:
+        if not checked:
+            raise
+        raise UserError(
+            f"{error}\nOr put its images there as {stored}, in the format of a dataset file; the suite knows their "
+            "SHA-256, so that no other can take their place."
+        ) from error
+
+
+def _drawn(labels: NDArray[np.int64], source: DatasetSource, *, origin: str) -> NDArray[np.int64]:
+    """Positions of the training images that are used, rising."""
+    if not source.train_images:
+        return np.arange(len(labels))
+    if source.train_images > len(labels):
+        raise UserError(
+            f"dataset.train_images = {source.train_images} is not allowed: {origin} has {len(labels)} training images "
+            "that are not excluded; allowed: as many at most, or 0 for all of them."
+        )
+    return stratified_subset(labels, limit=source.train_images, name=TRAINING_SUBSET)
 
 
 def resized(images: torch.Tensor, size: int) -> torch.Tensor:

@@ -120,6 +120,7 @@ def _compute(task: Task, folder: WorkFolder, progress: Progress) -> None:
         threat=run.suite.threat,
         evaluation=run.suite.evaluation,
         folder=folder.attacks,
+        indices=dataset.test_indices,
         progress=progress,
     )
     seconds = time.monotonic() - began

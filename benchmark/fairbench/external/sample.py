@@ -83,8 +83,9 @@ def load_sample(dataset: str, *, data_dir: Path, image_size: int | None = None) 
 
 
 def usual_suite(dataset: str) -> Suite | None:
-    """The first suite that ships for a dataset; what it says about threat and image size holds for all of them."""
-    return next((suite for suite in map(load_suite, suite_names()) if suite.dataset.name == dataset), None)
+    """The first suite that ships for a whole test set; its threat and image size hold for all of those."""
+    suites = (suite for suite in map(load_suite, suite_names()) if not suite.dataset.exclude.test)
+    return next((suite for suite in suites if suite.dataset.name == dataset), None)
 
 
 def usual_size(dataset: str) -> int:

@@ -24,60 +24,70 @@ class _Architecture:
     Attributes:
         description: one line.
         factory: `module:function`, called with `classes`, `channels` and `size`.
-        shrinks: by how much height and width shrink up to the last feature map. Two pixels must be left there: a
+        smallest: height and width of the smallest images, in pixels. Two pixels must be left in the last feature map: a
             single one gives batch norm nothing to average when the last batch of an epoch has one image.
     """
 
     description: str
     factory: str
-    shrinks: int
+    smallest: int
 
 
 _ARCHITECTURES = {
     "cifar-cnn": _Architecture(
         description="three convolutions with batch norm for 32x32 images, 225 thousand weights, quick on a CPU",
         factory="fairbench.models.cnn:cifar_cnn",
-        shrinks=4,
+        smallest=5,
     ),
     "digits-cnn": _Architecture(
         description="three convolutions with batch norm for 8x8 images, 15 thousand weights",
         factory="fairbench.models.cnn:digits_cnn",
-        shrinks=4,
+        smallest=5,
     ),
     "digits-cnn-wide": _Architecture(
         description="digits-cnn with twice the width, its teacher",
         factory="fairbench.models.cnn:digits_cnn_wide",
-        shrinks=4,
+        smallest=5,
     ),
     "mnist-cnn": _Architecture(
         description="four convolutions with batch norm for 28x28 images",
         factory="fairbench.models.cnn:mnist_cnn",
-        shrinks=4,
+        smallest=5,
     ),
     "mobilenetv2": _Architecture(
         description="MobileNetV2 in CIFAR form: stem and first stages keep the resolution",
         factory="fairbench.models.mobilenet:mobilenetv2",
-        shrinks=8,
+        smallest=9,
     ),
     "preactresnet18": _Architecture(
         description="pre-activation ResNet-18 in CIFAR form",
         factory="fairbench.models.preactivation:preactresnet18",
-        shrinks=8,
+        smallest=9,
     ),
     "resnet18": _Architecture(
         description="ResNet-18 in CIFAR form: 3x3 stem, no max pooling",
         factory="fairbench.models.resnet:resnet18",
-        shrinks=8,
+        smallest=9,
+    ),
+    "strided-cnn": _Architecture(
+        description="three strided 4x4 convolutions with batch norm for 28x28 and 32x32 images, two million operations",
+        factory="fairbench.models.strided_cnn:strided_cnn",
+        smallest=16,
+    ),
+    "strided-cnn-wide": _Architecture(
+        description="strided-cnn with twice the width, its teacher",
+        factory="fairbench.models.strided_cnn:strided_cnn_wide",
+        smallest=16,
     ),
     "wrn-28-10": _Architecture(
         description="Wide ResNet, 28 layers, 10 times the width",
         factory="fairbench.models.preactivation:wrn_28_10",
-        shrinks=4,
+        smallest=5,
     ),
     "wrn-34-10": _Architecture(
         description="Wide ResNet, 34 layers, 10 times the width",
         factory="fairbench.models.preactivation:wrn_34_10",
-        shrinks=4,
+        smallest=5,
     ),
 }
 
@@ -119,7 +129,7 @@ def build_model(
         UserError: for an unknown name, or for images too small for the architecture.
     """
     architecture = _architecture(name)
-    smallest = architecture.shrinks + 1
+    smallest = architecture.smallest
     if min(size) < smallest:
         raise UserError(
             f"The model {name!r} cannot take images of {size[0]}x{size[1]} pixels; allowed: {smallest}x{smallest} or "

@@ -81,7 +81,11 @@ def conditions(provenance: Provenance) -> Protocol:
     shown = build(Threat, {"norm": threat["norm"], "epsilon": epsilon, "step": epsilon}, prefix="threat.")
     return {
         "protocol": protocol["protocol"],
-        "dataset": {identity: dataset[identity], "image_size": dataset.get("image_size", 0)},
+        "dataset": {
+            identity: dataset[identity],
+            "image_size": dataset.get("image_size", 0),
+            "left_out": dataset.get("exclude", {}).get("test", []),
+        },
         "threat": {"norm": shown.norm, "epsilon": float(shown.epsilon)},
         "evaluation": _judgement(provenance),
     }

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from fairbench import load_suite
 from fairbench.cli import main
-from fairbench.protocol.suite import MethodDefaults, Suite
+from fairbench.protocol.suite import Exclusion, MethodDefaults, PixelDigests, Suite
 from fairbench.protocol.suite_file import suite_names
 from fairbench.report.paper.protocol_text import KEY_NAMES, protocol_text
 from fairbench.statistics import KEYS
@@ -25,7 +25,15 @@ CHANGES: dict[str, dict[str, Any]] = {
         "seeds": (0, 1, 2, 3),
         "methods": (MethodDefaults(method="dafa", parameters=(("strength", 7.5),)),),
     },
-    "dataset": {"name": "svhn", "file": "", "validation": 0.1, "image_size": 64},
+    "dataset": {
+        "name": "svhn",
+        "file": "",
+        "validation": 0.1,
+        "image_size": 64,
+        "train_images": 500,
+        "exclude": Exclusion(why="Two are damaged.", train=(7, 3)),
+        "pixels": PixelDigests(test="ab" * 32),
+    },
     "threat": {"norm": "L2", "epsilon": 0.5, "step": 3 / 255, "steps": 7, "attack_precision": "bf16"},
     "recipe": {
         "epochs": 55,
@@ -109,6 +117,23 @@ def test_numbers_are_written_as_people_write_them() -> None:
         "2,000 draws",
     ):
         assert fragment in text
+
+
+def test_what_a_suite_leaves_out_and_insists_on_is_said(suite: Suite) -> None:
+    source = replace(
+        suite.dataset,
+        train_images=20_000,
+        exclude=Exclusion(why="Copies of them are damaged.", train=(1259, 3), test=(5,)),
+        pixels=PixelDigests(train="ab" * 32, test="cd" * 32),
+    )
+    text = without_key(replace(suite, dataset=source))
+    for sentence in (
+        "Left out are the training images 3 and 1259 and the test image 5, counted from 0: Copies of them are damaged.",
+        f"What is left has the SHA-256 {'ab' * 32} (training) and {'cd' * 32} (test), of pixels and labels.",
+        "Of the training images 20,000 are used, every class in its share, by a fixed draw.",
+        "Of these, 6 % of every class are held out for validation",
+    ):
+        assert sentence in text
 
 
 @pytest.mark.parametrize("name", suite_names())

@@ -12,7 +12,7 @@ from fairbench.identity import content_key
 from fairbench.method.schedule import drops_from
 from fairbench.models import describe
 from fairbench.protocol.autoattack_settings import STANDARD
-from fairbench.protocol.suite import Recipe, Suite, protocol_description
+from fairbench.protocol.suite import Exclusion, PixelDigests, Recipe, Suite, protocol_description
 from fairbench.protocol.thresholds import (
     BOOTSTRAP_SEED,
     DOUBT,
@@ -60,11 +60,37 @@ def _data(suite: Suite, *, dataset_digest: str) -> str:
     dataset = suite.dataset
     digest = f" (SHA-256 {dataset_digest})" if dataset_digest else ""
     size = f", resized to {dataset.image_size} x {dataset.image_size} pixels" if dataset.image_size else ""
-    return (
-        f"The dataset is {dataset.name}{digest}; images are numbers in [0, 1]{size}. Of the training images of every "
-        f"class {100 * dataset.validation:.4g} % are held out for validation, by a fixed draw that is the same for "
-        "every method and seed. Test images decide nothing before the evaluation."
+    held = f"{100 * dataset.validation:.4g} %"
+    if dataset.train_images:
+        used = f"Of the training images {dataset.train_images:,} are used, every class in its share, by a fixed draw."
+        held_out = f"{used} Of these, {held} of every class are held out for validation, by a fixed draw"
+    else:
+        held_out = f"Of the training images of every class {held} are held out for validation, by a fixed draw"
+    return " ".join(
+        [
+            f"The dataset is {dataset.name}{digest}; images are numbers in [0, 1]{size}.",
+            *_left_out(dataset.exclude),
+            *_insisted_on(dataset.pixels),
+            f"{held_out} that is the same for every method and seed.",
+            "Test images decide nothing before the evaluation.",
+        ]
     )
+
+
+def _left_out(exclude: Exclusion) -> list[str]:
+    named = {"training": exclude.train, "test": exclude.test}
+    images = [
+        f"the {part} image{'s' if len(positions) > 1 else ''} {listed(sorted(positions))}"
+        for part, positions in named.items()
+        if positions
+    ]
+    return [f"Left out are {listed(images)}, counted from 0: {exclude.why.rstrip('.')}."] if images else []
+
+
+def _insisted_on(pixels: PixelDigests) -> list[str]:
+    digests = {"training": pixels.train, "test": pixels.test}
+    named = [f"{digest} ({part})" for part, digest in digests.items() if digest]
+    return [f"What is left has the SHA-256 {listed(named)}, of pixels and labels."] if named else []
 
 
 def _model(suite: Suite) -> str:
