@@ -17,7 +17,7 @@ def report(results: Path, site: Path, *, check: bool) -> int:
     out = console()
     if not results.is_dir():
         raise UserError(f"There is no folder {results}; run `fairbench run-all` first, or name it with --results.")
-    boards, published = _with_literature(build_boards(results, expected=registry.names()), results)
+    boards, published = with_literature(build_boards(results, expected=registry.names()), results)
     for problem in boards.problems:
         out.print(f"Left out: {problem.message}", markup=False)
     if check:
@@ -31,7 +31,7 @@ def report(results: Path, site: Path, *, check: bool) -> int:
     return 1 if boards.problems else 0
 
 
-def _with_literature(boards: Boards, results: Path) -> tuple[Boards, tuple[literature.Published, ...]]:
+def with_literature(boards: Boards, results: Path) -> tuple[Boards, tuple[literature.Published, ...]]:
     """What others published, and the boards with a problem more if that cannot be read."""
     path = results / literature.FILE
     try:

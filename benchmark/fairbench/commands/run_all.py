@@ -2,21 +2,30 @@
 
 import json
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
 from fairbench.atomic import atomic
+from fairbench.boards.board import Board
 from fairbench.boards.building import build_boards
+from fairbench.commands.live_page import LivePage
 from fairbench.commands.options.computing import Computing
 from fairbench.commands.options.folders import RunFolders
 from fairbench.commands.options.selection import Selection
 from fairbench.commands.planning import Planned, plan
-from fairbench.errors import INTERRUPTED
+from fairbench.data.sources import is_here
+from fairbench.errors import INTERRUPTED, UserError
+from fairbench.execution.devices import devices
+from fairbench.execution.estimate import Duration, estimated
 from fairbench.execution.executors import local_executor
 from fairbench.execution.plan import RunStatus, State
 from fairbench.execution.runner import Runner, Where, needed_tasks, run_statuses
-from fairbench.execution.task import Ending, Task
+from fairbench.execution.task import Ended, Ending, Task
+from fairbench.protocol.run import Run
+from fairbench.report.site.page import PAGE
 from fairbench.report.terminal.console import console as make_console
 from fairbench.report.terminal.display import Display
 from fairbench.report.terminal.table import terminal_table
@@ -39,6 +48,8 @@ def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> 
     problems = [*planned.problems, *blocked]
     if computing.dry_run:
         _show_plan(found, tasks, problems, as_json=computing.as_json, console=console)
+        if not computing.as_json:
+            _say_duration(tasks, planned, where, computing.device, console)
         return 1 if problems else 0
     for problem in problems:
         console.print(f"[yellow]Note:[/yellow] {escape(problem)}")
@@ -46,22 +57,37 @@ def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> 
         finished = sum(one.state is State.DONE for one in found)
         said = "was computed" if blocked else "to do"
         console.print(f"Nothing {said}: {finished} of {len(found)} runs of {planned.suite.name} are done.")
-        _show_board(planned, where, console)
+        _show_boards(build_boards(where.results).boards, planned, console)
         return 1 if problems else 0
-    _check_folders(planned, where)
+    _check_folders(planned, where, computing.site)
     _check_data(planned, where)
-    failed = False
+    _say_duration(tasks, planned, where, computing.device, console)
+    page = LivePage(where.results, computing.site)
+    reasons = {one.run.key: one.reason for one in found if one.reason}
     with Display(console, total=len(tasks), reused=len(planned.runs) - len(tasks) - len(blocked)) as display:
-        runner = Runner(executor, started=display.started, advanced=display.advanced, ended=display.ended)
+
+        def ended(task: Task, how: Ended) -> None:
+            display.ended(task, how)
+            try:
+                boards = page.refreshed()
+            except UserError as error:  # the runs matter more than the page
+                console.print(escape(str(error)))
+                return
+            if boards is not None:
+                display.show([terminal_table(board) for board in _asked_for(boards, planned)])
+
+        runner = Runner(executor, started=display.started, advanced=display.advanced, ended=ended)
         try:
-            endings = runner.run(tasks, reasons={one.run.key: one.reason for one in found if one.reason})
-            failed = any(ended.ending is not Ending.DONE for ended in endings.values())
+            endings = runner.run(tasks, reasons=reasons)
         except KeyboardInterrupt:
-            command = "the same command" if computing.rerun == "never" else "the same command without --rerun"
-            console.print(f"Interrupted. Everything finished so far is kept; {command} goes on from here.")
-            return INTERRUPTED
-    _show_board(planned, where, console)
-    return 1 if failed or problems else 0
+            endings = None
+    _show_boards(page.written(), planned, console)
+    console.print(f"The leaderboard: {computing.site / PAGE}", markup=False)
+    if endings is None:
+        command = "the same command" if computing.rerun == "never" else "the same command without --rerun"
+        console.print(f"Interrupted. Everything finished so far is kept; {command} goes on from here.")
+        return INTERRUPTED
+    return 1 if problems or any(how.ending is not Ending.DONE for how in endings.values()) else 0
 
 
 def _blocked(found: list[RunStatus], tasks: list[Task]) -> list[str]:
@@ -105,19 +131,44 @@ def _show_plan(
     console.print(f"{len(tasks)} of {len(found)} runs would be computed.")
 
 
-def _show_board(planned: Planned, where: Where, console: Console) -> None:
+def _say_duration(tasks: list[Task], planned: Planned, where: Where, device: str, console: Console) -> None:
+    """Roughly, in hours of a core or a GPU; nothing where the data are still to be downloaded."""
+    if not tasks:
+        return
+    from fairbench.data.loading import load_dataset  # noqa: PLC0415  imports torch
+    from fairbench.training.calibration import calibrated  # noqa: PLC0415
+
+    first = devices(device)[0]
+
+    def calibrate(run: Run) -> Duration | None:
+        source = planned.suite.dataset
+        if not is_here(source, folder=planned.suite.folder, data_dir=where.data_dir):
+            return None
+        dataset = load_dataset(source, folder=planned.suite.folder, data_dir=where.data_dir)
+        training, evaluation = calibrated(run, dataset, device=first)
+        return Duration(training=training, evaluation=evaluation)
+
+    sentence = estimated(tasks, results=where.results, calibrate=calibrate).sentence(first.partition(":")[0])
+    if sentence:
+        console.print(sentence)
+
+
+def _asked_for(boards: Iterable[Board], planned: Planned) -> list[Board]:
     """The board that was asked for, and the one to which its runs were promoted."""
     suite = planned.suite
-    boards = [board for board in build_boards(where.results).boards if board.suite == suite.name and board.trains]
-    promoted = any(board.promoted for board in boards if board.tier == suite.evaluation.tier)
-    for board in boards:
-        if board.tier == suite.evaluation.tier or promoted:
-            console.print(terminal_table(board))
+    own = [board for board in boards if board.suite == suite.name and board.trains]
+    promoted = any(board.promoted for board in own if board.tier == suite.evaluation.tier)
+    return [board for board in own if board.tier == suite.evaluation.tier or promoted]
 
 
-def _check_folders(planned: Planned, where: Where) -> None:
-    """Write and remove a file in both folders, so that a problem is one message before anything is trained."""
-    for folder in (where.results / planned.suite.name, where.work_dir / planned.suite.name):
+def _show_boards(boards: Iterable[Board], planned: Planned, console: Console) -> None:
+    for board in _asked_for(boards, planned):
+        console.print(terminal_table(board))
+
+
+def _check_folders(planned: Planned, where: Where, site: Path) -> None:
+    """Write and remove a file in every folder, so that a problem is one message before anything is trained."""
+    for folder in (where.results / planned.suite.name, where.work_dir / planned.suite.name, site):
         probe = folder / ".writable"
         with atomic(probe):
             pass

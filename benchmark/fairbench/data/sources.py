@@ -8,6 +8,7 @@ from fairbench.data.arrays import Arrays
 from fairbench.data.downloads import DOWNLOADS, load_download
 from fairbench.data.split import hold_out
 from fairbench.errors import unknown
+from fairbench.protocol.suite import DatasetSource
 
 
 def dataset_names() -> list[str]:
@@ -31,6 +32,20 @@ def load_source(name: str, *, data_dir: Path, image_size: int = 0) -> Arrays:
     if name not in DOWNLOADS:
         raise unknown("dataset", name, dataset_names(), advice="A dataset of your own is given as dataset.file, .npz.")
     return load_download(name, data_dir=data_dir, image_size=image_size)
+
+
+def is_here(source: DatasetSource, *, folder: str, data_dir: Path) -> bool:
+    """Whether the images of a suite can be had without a download.
+
+    Args:
+        source: of the suite.
+        folder: of the suite file, against which `source.file` is resolved.
+        data_dir: where downloads live.
+    """
+    if source.file:
+        return Path(folder, source.file).is_file()
+    folders = (data_dir / source.name, data_dir / f"{source.name}.npz")
+    return source.name == "digits" or any(path.exists() for path in folders)
 
 
 def _digits() -> Arrays:

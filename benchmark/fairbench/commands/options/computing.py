@@ -36,11 +36,13 @@ class Computing(Machine):
     """What to compute of it, and whether at all.
 
     Attributes:
+        site: where the page is written, while runs end and at the end.
         rerun: what is computed again although it has an outcome.
         dry_run: show the plan instead.
         as_json: the plan as JSON.
     """
 
+    site: Path = option("--site", "Where the page is written.", default=Path("site"), kind=FOLDER)
     rerun: Rerun = option(
         "--rerun",
         "What to compute again although it has an outcome.",

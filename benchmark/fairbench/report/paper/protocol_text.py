@@ -11,6 +11,7 @@ from types import MappingProxyType
 from fairbench.identity import content_key
 from fairbench.method.schedule import drops_from
 from fairbench.models import describe
+from fairbench.outcomes.tuned_rates import rates_of
 from fairbench.protocol.autoattack_settings import STANDARD
 from fairbench.protocol.suite import Exclusion, PixelDigests, Recipe, Suite, protocol_description
 from fairbench.protocol.thresholds import (
@@ -47,6 +48,7 @@ def protocol_text(suite: Suite, *, dataset_digest: str) -> str:
         "Model": _model(suite),
         "Threat": _threat(suite),
         "Training": _training(suite),
+        "Learning rates": _learning_rates(suite),
         "Selection": _selection(suite),
         "Evaluation": _evaluation(suite),
         "Statistics": _statistics(suite),
@@ -125,13 +127,34 @@ def _training(suite: Suite) -> str:
     if recipe.precision == "bf16":
         sentences.append("Forward passes of the training are autocast to bf16.")
     sentences.append(
-        "The recipe is the same for all methods, but for the epochs and rates of those that fine-tune a trained model; "
+        "The recipe is the same for all methods, but for the learning rate below, and the epochs of those that "
+        "fine-tune a trained model; "
         "their hyper-parameters are the methods' defaults."
     )
     if suite.methods:
         changed = [f"{found.method}: {', '.join(settings(dict(found.parameters)))}" for found in suite.methods]
         sentences.append(f"Of these, the suite chooses others: {'; '.join(changed)}.")
     return " ".join(sentences)
+
+
+def _learning_rates(suite: Suite) -> str:
+    tuning = suite.tuning
+    if tuning is None:
+        return "Every method is trained at the learning rate of the recipe."
+    length = "as long as a run" if tuning.fraction == 1 else f"{100 * tuning.fraction:g} % of a run long"
+    grid = listed(f"{rate:.3g}" for rate in tuning.rates)
+    budget = (
+        "The learning rate of every row is tuned, by the same number of trials for each: trainings with seed "
+        f"{tuning.seed}, which no ranked run has, {length}, at {grid} times the recipe's rate, and one more, beyond "
+        "the end of this grid if the best rate lies there, and else between the best rate and the better one of its "
+        "neighbours. The rate with the largest sum of average and worst-class robust accuracy on the validation images "
+        "is taken; a training that fails has spent its trial. Teachers and hot starts are tuned as rows of their own."
+    )
+    found = rates_of(suite)
+    if found is None:
+        return f"{budget} This suite is not tuned yet, so that every row has the recipe's rate and is marked for it."
+    rates = listed(f"{label} {method.rate:.3g}" for label, method in sorted(found.methods.items()))
+    return f"{budget} Found were, times the recipe's rate: {rates}. Other rows are marked as not tuned."
 
 
 def _rate(recipe: Recipe) -> str:

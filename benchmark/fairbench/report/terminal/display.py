@@ -1,10 +1,12 @@
 """Showing progress: bars with an ETA on a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fairbench.execution.task import Advanced, Ended, Ending, Task
@@ -42,18 +44,29 @@ class Display:
         self._bars: dict[str, TaskID] = {}
         self._spoken: dict[str, float] = {}
         self._progress = _bars(console)
+        self._tables: Sequence[RenderableType] = ()
+        self._live = Live(get_renderable=self._shown, console=console, vertical_overflow="ellipsis")
         self._overall = self._progress.add_task("[bold]all runs", total=float(total))
         if reused:
             console.print(f"Runs to compute: {total}; finished before: {reused}.")
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if self._console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._tables = ()  # the end shows them whole
+        self._live.stop()
+
+    def show(self, tables: Sequence[RenderableType]) -> None:
+        """Boards as they are now: above the bars on a terminal; elsewhere nothing repeats them."""
+        self._tables = tables
+
+    def _shown(self) -> RenderableType:
+        return Group(*self._tables, self._progress.get_renderable())
 
     def started(self, task: Task) -> None:
         """A task starts."""

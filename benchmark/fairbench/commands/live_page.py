@@ -1,0 +1,39 @@
+"""The leaderboard while it is computed: written again as runs end, so that it can be looked at all the time."""
+
+import time
+from pathlib import Path
+
+from fairbench.boards.board import Board
+from fairbench.boards.building import build_boards
+from fairbench.commands.report import with_literature
+from fairbench.method import registry
+from fairbench.report.site.page import write_site
+
+SHARE = 20
+"""A page is written again after this many times the seconds that writing it took."""
+
+
+class LivePage:
+    """The page of a results folder.
+
+    Args:
+        results: outcomes, of which more appear.
+        site: where the page is written.
+    """
+
+    def __init__(self, results: Path, site: Path) -> None:
+        self._results = results
+        self._site = site
+        self._not_before = 0.0
+
+    def refreshed(self) -> tuple[Board, ...] | None:
+        """The boards, if the page was due and is written; None if it was written a moment ago."""
+        return self.written() if time.monotonic() >= self._not_before else None
+
+    def written(self) -> tuple[Board, ...]:
+        """The boards, once the page shows all outcomes that there are."""
+        began = time.monotonic()
+        boards, published = with_literature(build_boards(self._results, expected=registry.names()), self._results)
+        write_site(boards, self._site, literature=published)
+        self._not_before = time.monotonic() + SHARE * (time.monotonic() - began)
+        return boards.boards
