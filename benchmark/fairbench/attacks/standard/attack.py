@@ -15,7 +15,7 @@ from fairbench.protocol.attack_names import ATTACKS
 from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
 from fairbench.protocol.suite import Threat
 
-VERSION = 3
+VERSION = 4
 """Of the engine: whatever may change a verdict raises it, and no log of verdicts is continued by another version."""
 
 
