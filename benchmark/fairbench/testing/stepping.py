@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fairbench.method.contract import Batch, Method
+from fairbench.method.hyperparameter import allowed_by
 from fairbench.protocol.suite import Parameter
 from fairbench.testing.check import CheckFailedError
 from fairbench.testing.rehearsal import Rehearsal, watched
@@ -133,7 +134,7 @@ def _choices(cls: type[Method]) -> Iterator[Mapping[str, Any]]:
     """For every value of an option but the default: what to set."""
     known = {field.name: field for field in fields(cls) if field.init}
     for name, field in known.items():
-        values = (False, True) if isinstance(field.default, bool) else field.metadata.get("choices", ())
+        values = (False, True) if isinstance(field.default, bool) else allowed_by(field).choices
         for value in values:
             if value != field.default:
                 yield {name: value, **_needed(known, name)}
