@@ -17,8 +17,10 @@ from fairbench.protocol.suite_file import suite_names
 
 OPTIONS = {
     "run-all": "--data-dir --device --dry-run --engine --help --jobs --json --method --plugin --rerun --results "
-    "--search --seed --set --suite --tier --work-dir",
-    "status": "--engine --help --json --method --plugin --results --search --seed --set --suite --tier --work-dir",
+    "--search --seed --set --site --suite --tier --tuned --work-dir",
+    "tune": "--data-dir --device --help --jobs --method --plugin --set --suite --tuned --work-dir",
+    "status": "--engine --help --json --method --plugin --results --search --seed --set --suite --tier --tuned "
+    "--work-dir",
     "evaluate": "--attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help --image-size "
     "--key --limit --mean --model --name --norm --results --search --seed --std --tier --work-dir",
     "verify": "--batch-size --checkpoint --data-dir --dataset --device --help --key --limit --mean --model --record "
@@ -41,8 +43,10 @@ ARGUMENTS = {
 }
 
 DEFAULTS = {
-    "run-all": "--suite=digits --results=results --work-dir=runs --data-dir=data --device=auto --rerun=never",
-    "status": "--suite=digits --results=results --work-dir=runs",
+    "run-all": "--suite=digits --work-dir=runs --results=results --data-dir=data --device=auto --site=site "
+    "--rerun=never",
+    "tune": "--suite=digits --work-dir=runs --data-dir=data --device=auto",
+    "status": "--suite=digits --work-dir=runs --results=results",
     "evaluate": "--norm=Linf --engine=fairbench --search=fp32 --batch-size=500 --seed=0 --results=results "
     "--work-dir=runs --data-dir=data --device=auto",
     "verify": "--limit=100 --batch-size=500 --data-dir=data --device=auto",
