@@ -4,7 +4,7 @@ import copy
 import inspect
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
 from pathlib import Path
 from typing import ClassVar
@@ -69,9 +69,7 @@ class NoDescription(Good):
 class DefaultIsNoChoice(Good):
     """A default that the command line would refuse."""
 
-    variant: str = field(
-        default="c", metadata={"description": "which of the two variants", "choices": ("a", "b", "c")[:2]}
-    )
+    variant: str = hyperparameter("c", "which of the two variants", choices=("a", "b"))
 
     def __post_init__(self) -> None:
         """Nothing is checked."""
