@@ -75,7 +75,7 @@ def _read(source: DatasetSource, *, folder: str, data_dir: Path) -> tuple[Arrays
             raise
         raise UserError(
             f"{error}\nOr put its images there as {stored}, in the format of a dataset file; the suite knows their "
-            "SHA-256, so that no other can take their place."
+            "SHA-256, so that no other can take their place. Those that it leaves out may be missing or damaged."
         ) from error
 
 
