@@ -6,6 +6,7 @@ import sys
 from fairbench.data.sources import dataset_names
 from fairbench.method import registry
 from fairbench.models import describe, model_names
+from fairbench.outcomes.tuned_rates import rates_of
 from fairbench.protocol.suite_file import load_suite, suite_names
 
 
@@ -24,7 +25,8 @@ def _methods() -> dict[str, str]:
 
 
 def _suites() -> dict[str, str]:
-    return {name: load_suite(name).title for name in suite_names()}
+    suites = (load_suite(name) for name in suite_names())
+    return {suite.name: f"{suite.title}{'' if rates_of(suite) else ' (not tuned yet)'}" for suite in suites}
 
 
 def _datasets() -> dict[str, str]:
