@@ -144,7 +144,7 @@ REFUSED: list[tuple[str, str | None, list[str]]] = [
     ("dataset.exclude.tset", "[1]", ["Unknown field 'dataset.exclude.tset'", "Did you mean 'dataset.exclude.test'"]),
     ("dataset.exclude.why", '"Bad."', ["dataset.exclude.why = 'Bad.'", "none without images"]),
     ("dataset.exclude.test", "[1.5]", ["dataset.exclude.test[0] = 1.5 is a number; it must be an integer"]),
-    ("dataset.exclude.test", "[2, 2]", ["dataset.exclude.test = 2", "each of them once"]),
+    ("dataset.exclude.test", "[2, 2]", ["dataset.exclude.test = [2, 2]", "each of them once"]),
     ("dataset.pixels.test", '"12"', ["dataset.pixels.test = '12'", "64 lower-case hexadecimal digits"]),
     ("threat.step", "0.1", ["threat.step = 0.1", "at most twice epsilon"]),
 ]

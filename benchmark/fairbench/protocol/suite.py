@@ -342,15 +342,15 @@ def protocol_description(suite: Suite, *, dataset_digest: str) -> dict[str, obje
     }
     if dataset_digest:
         del dataset["name"]  # the display name of a file is not its identity
-    return {
+    description: dict[str, object] = {
         "protocol": suite.protocol,
         "dataset": dataset,
         "model": suite.model,
         "threat": asdict(suite.threat),
         "recipe": asdict(suite.recipe),
         "evaluation": asdict(suite.evaluation),
-        "tuning": asdict(suite.tuning) if suite.tuning else None,
     }
+    return description | ({"tuning": asdict(suite.tuning)} if suite.tuning else {})
 
 
 def trained_by(protocol: Mapping[str, object]) -> dict[str, object]:

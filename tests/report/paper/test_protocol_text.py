@@ -62,6 +62,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "search": "bf16",
         "audit": 0.25,
     },
+    "tuning": {"rates": (0.5, 2.0), "fraction": 0.7, "seed": 4711},
 }
 NEEDS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("recipe", "warmup"): ("recipe", {"schedule": "one-cycle"}),
@@ -98,7 +99,7 @@ def test_every_field_is_in_the_text(suite: Suite, part: str, name: str) -> None:
 def test_no_field_is_forgotten(suite: Suite) -> None:
     for part, values in CHANGES.items():
         known = {field.name for field in fields(getattr(suite, part) if part else suite)}
-        assert known - {"dataset", "threat", "recipe", "evaluation", "folder"} == values.keys()
+        assert known - {"dataset", "threat", "recipe", "evaluation", "tuning", "folder"} == values.keys()
 
 
 def test_every_sort_key_is_named() -> None:
