@@ -2,7 +2,6 @@
 
 import copy
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,8 +16,8 @@ from fairbench.method.losses import cross_entropy, kl_divergence
 from fairbench_methods import absld as absld_module
 from fairbench_methods.absld import ABSLD
 from fairbench_methods.parts.distillation import soft_label_attack, soft_label_loss
+from fixture_types import Call
 
-Call = Callable[..., Any]
 RISKS = torch.tensor([1.0, 0.6, 1.6, 2.4, 1.8, 1.5, 1.2, 0.9, 0.7, 0.8], dtype=torch.float64)
 
 

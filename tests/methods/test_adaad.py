@@ -1,7 +1,6 @@
 """AdaAD: an attack that goes through both networks, and RSLAD's where the teacher is constant."""
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,8 +13,7 @@ from fairbench.protocol.suite import Recipe
 from fairbench.training.passes import PassCounter
 from fairbench_methods.adaad import AdaAD, SideBySide, disagreement, disagreement_attack
 from fairbench_methods.parts.distillation import soft_label_attack
-
-Call = Callable[..., Any]
+from fixture_types import Call
 
 
 class Constant(nn.Module):

@@ -1,6 +1,5 @@
 """ARD: the tempered teacher at adversarial images, and plain training where it has no weight."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +15,7 @@ from fairbench.method.schedule import learning_rate
 from fairbench.training.passes import PassCounter
 from fairbench_methods.ard import ARD
 from fairbench_methods.parts.tempered_distillation import tempered_loss
-
-Call = Callable[..., Any]
+from fixture_types import Call
 
 
 class TestLoss:

@@ -18,8 +18,8 @@ from fairbench_methods.awp import ATAWP, TRADESAWP
 from fairbench_methods.parts.trades_halves import boundary_attack
 from fairbench_methods.pgd_at import PGDAT
 from fairbench_methods.trades import TRADES
+from fixture_types import Call
 
-Call = Callable[..., Any]
 Make = Callable[..., Method]
 NO_VALIDATION = Validation(statistics=None, batches=lambda: iter(()))
 

@@ -1,7 +1,6 @@
 """BAT: the two boundary points and the uniform terms."""
 
 import math
-from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -15,8 +14,8 @@ from fairbench_methods import bat as bat_module
 from fairbench_methods.bat import BAT
 from fairbench_methods.parts.trades_halves import boundary_attack
 from fairbench_methods.trades import TRADES
+from fixture_types import Call
 
-Call = Callable[..., Any]
 PAPER: dict[str, Any] = {}
 CODE = {"shared_trajectory": False, "adv_tau": 1, "uniform_kl": "p-u", "misclassified_start": "noisy"}
 

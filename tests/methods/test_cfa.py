@@ -32,8 +32,8 @@ from fairbench_methods.parts.rate_scaling import scaled_decay
 from fairbench_methods.parts.trades_halves import boundary_attack
 from fairbench_methods.pgd_at import PGDAT
 from fairbench_methods.trades import TRADES
+from fixture_types import Call
 
-Call = Callable[..., Any]
 LATE = 50
 """An epoch of 100 in which classes differ."""
 

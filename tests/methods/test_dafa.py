@@ -1,6 +1,6 @@
 """DAFA: the exchange of weights by hand, and TRADES until then."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -20,8 +20,8 @@ from fairbench_methods import dafa as dafa_module
 from fairbench_methods.dafa import DAFA, DAFAAT, FLOOR, exchanged_weights
 from fairbench_methods.parts.trades_halves import boundary_attack
 from fairbench_methods.trades import TRADES
+from fixture_types import Call
 
-Call = Callable[..., Any]
 WARM = 63
 """The last warm-up epoch of 100, in which predictions are looked at."""
 

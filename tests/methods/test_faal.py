@@ -1,6 +1,5 @@
 """FAAL: its base where the mixture is uniform, its weights by hand, its short stage."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,8 +23,7 @@ from fairbench_methods.parts.trades_halves import boundary_attack
 from fairbench_methods.parts.weight_perturbation import adversarial_moves
 from fairbench_methods.pgd_at import PGDAT
 from fairbench_methods.trades import TRADES
-
-Call = Callable[..., Any]
+from fixture_types import Call
 
 BY_HAND = (0.2, -0.1, -0.4, -0.6)
 """Scores of four classes."""

@@ -1,7 +1,6 @@
 """Fair-ARD and Fair-RSLAD: class weights by hand, and the base methods where they are equal."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,8 +14,8 @@ from fairbench.training.passes import PassCounter
 from fairbench_methods.ard import ARD
 from fairbench_methods.fair_ard import Difficulty, FairARD, FairRSLAD, difficulty_weights
 from fairbench_methods.rslad import RSLAD
+from fixture_types import Call
 
-Call = Callable[..., Any]
 both = pytest.mark.parametrize("cls", [FairARD, FairRSLAD])
 
 

@@ -1,7 +1,6 @@
 """FairAT (reconstruction): which images are diversified, and PGD-AT at both ends."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,8 +19,7 @@ from fairbench.training.passes import PassCounter
 from fairbench_methods.fairat import FairAT
 from fairbench_methods.pgd_at import PGDAT
 from fairbench_methods.trades import TRADES
-
-Call = Callable[..., Any]
+from fixture_types import Call
 
 
 def hardness(method: Any, batch: Any) -> Tensor:

@@ -1,6 +1,5 @@
 """FAT: where images stop, what that costs, and the base methods wherever none does."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +17,8 @@ from fairbench_methods.mart import MART
 from fairbench_methods.parts.base_loss import BaseLoss
 from fairbench_methods.pgd_at import PGDAT
 from fairbench_methods.trades import TRADES
+from fixture_types import Call
 
-Call = Callable[..., Any]
 STEP, STEPS = 2 / 255, 10
 
 

@@ -1,7 +1,6 @@
 """FRL: multipliers by hand, and TRADES where they are zero."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +17,7 @@ from fairbench_methods import frl as frl_module
 from fairbench_methods.frl import FRL, class_weights, excess, projected
 from fairbench_methods.parts.trades_halves import boundary_attack
 from fairbench_methods.trades import TRADES
-
-Call = Callable[..., Any]
+from fixture_types import Call
 
 
 def validation(clean: list[float], robust: list[float]) -> Validation:

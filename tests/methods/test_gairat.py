@@ -1,9 +1,7 @@
 """GAIRAT: the weights, the counts behind them, and PGD-AT wherever all images weigh the same."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
-from typing import Any
 
 import pytest
 import torch
@@ -17,8 +15,8 @@ from fairbench.training.passes import PassCounter
 from fairbench_methods.gairat import GAIRAT
 from fairbench_methods.parts.geometry_weight import WEIGHT_FUNCTIONS, geometry_weight
 from fairbench_methods.pgd_at import PGDAT
+from fixture_types import Call
 
-Call = Callable[..., Any]
 LATE = 95
 STEP = 2 / 255
 

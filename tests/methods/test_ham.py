@@ -1,8 +1,6 @@
 """HAM: who is hard, what it costs, and PGD-AT wherever nobody is easy."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -16,8 +14,7 @@ from fairbench_methods import ham as ham_module
 from fairbench_methods.ham import HAM, largest_jump, normalised
 from fairbench_methods.parts.geometry_weight import geometry_weight
 from fairbench_methods.pgd_at import PGDAT
-
-Call = Callable[..., Any]
+from fixture_types import Call
 
 
 class Line(nn.Module):

@@ -1,6 +1,5 @@
 """MART: its loss in training, its attack, its recipe."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +13,7 @@ from fairbench.training.passes import PassCounter
 from fairbench_methods import mart as mart_module
 from fairbench_methods.mart import MART
 from fairbench_methods.parts.mart_terms import boosted_cross_entropy
-
-Call = Callable[..., Any]
+from fixture_types import Call
 
 
 class TestTraining:

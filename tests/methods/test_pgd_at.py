@@ -1,6 +1,5 @@
 """PGD-AT, the base of everything."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,8 +7,7 @@ import torch
 from fairbench.attacks import pgd
 from fairbench.method.losses import cross_entropy
 from fairbench_methods.pgd_at import PGDAT
-
-Call = Callable[..., Any]
+from fixture_types import Call
 
 
 def test_loss_is_the_mean_cross_entropy_at_the_attacked_images(

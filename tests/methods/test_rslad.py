@@ -1,8 +1,6 @@
 """RSLAD: the teacher's soft labels everywhere."""
 
 import copy
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -13,8 +11,7 @@ from fairbench.method.losses import kl_divergence
 from fairbench.training.passes import PassCounter
 from fairbench_methods.absld import ABSLD
 from fairbench_methods.rslad import RSLAD
-
-Call = Callable[..., Any]
+from fixture_types import Call
 
 
 def test_the_loss_by_its_parts(prepare: Call, make_batch: Call) -> None:

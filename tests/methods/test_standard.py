@@ -1,6 +1,5 @@
 """Standard training: clean images, one forward, nothing else."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,8 +11,7 @@ from fairbench.training.passes import PassCounter
 from fairbench_methods.pgd_at import PGDAT
 from fairbench_methods.standard import Standard
 from fairbench_methods.trades import TRADES
-
-Call = Callable[..., Any]
+from fixture_types import Call
 
 
 def test_loss_is_the_mean_cross_entropy_of_the_clean_batch(prepare: Call, make_net: Call, make_batch: Call) -> None:

@@ -1,8 +1,6 @@
 """TRADES: its two terms by hand, and its attack."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -10,8 +8,7 @@ from torch import Tensor
 
 from fairbench.method.losses import cross_entropy, kl_divergence
 from fairbench_methods.trades import TRADES
-
-Call = Callable[..., Any]
+from fixture_types import Call
 
 
 def test_fixture_f1() -> None:

@@ -20,8 +20,8 @@ from fairbench_methods.parts import trades_halves
 from fairbench_methods.parts.trades_halves import boundary_attack
 from fairbench_methods.trades import TRADES
 from fairbench_methods.wat import WAT, hedge_weights
+from fixture_types import Call
 
-Call = Callable[..., Any]
 RISKS = (1.5, 1.2, 2.0, 2.8, 2.2, 1.9, 1.6, 1.4, 1.2, 1.3)
 """Fixture F15; class 3 is the worst, by 0.6."""
 

@@ -1,6 +1,5 @@
 """The parts of the base methods are the base methods."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +15,7 @@ from fairbench_methods.parts import base_loss as base_loss_module
 from fairbench_methods.parts.base_loss import BASES, BaseLoss
 from fairbench_methods.pgd_at import PGDAT
 from fairbench_methods.trades import TRADES
-
-Call = Callable[..., Any]
+from fixture_types import Call
 
 
 @dataclass(kw_only=True)

@@ -1,8 +1,5 @@
 """The parts of TRADES: a target that was measured before, and a weight for every image."""
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 
 from fairbench.attacks import measured_logits
@@ -10,8 +7,7 @@ from fairbench.method.losses import cross_entropy, kl_divergence
 from fairbench.protocol.suite import Threat
 from fairbench.training.passes import PassCounter
 from fairbench_methods.parts.trades_halves import boundary_attack, trades_losses
-
-Call = Callable[..., Any]
+from fixture_types import Call
 
 
 def test_a_target_saves_a_forward_and_changes_nothing(make_net: Call, make_batch: Call, threat: Threat) -> None:

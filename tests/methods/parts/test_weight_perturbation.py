@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from fairbench.method.losses import cross_entropy
 from fairbench.training.passes import PassCounter
 from fairbench_methods.parts.weight_perturbation import Network, adversarial_moves, moved
+from fixture_types import Call
 
-Call = Callable[..., Any]
 WEIGHTS = {"features.0.weight", "features.3.weight", "head.weight"}
 """Convolutions and the linear layer of the small network; the rest are biases and batch norm."""
 
