@@ -8,6 +8,7 @@ transposed weights times a column of what comes back, and `fold` adds the patche
 the gradient to the input, without and with it, one core: digits CNN 1.2, MNIST CNN 1.1, CNN-A 1.2, ResNet-18 1.0.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -71,14 +72,29 @@ class _Convolve(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         convolution: nn.Conv2d = ctx.convolution
         assert not isinstance(convolution.padding, str), convolution.padding
-        # (pixels of a patch, channels out) times (batch, channels out, places)
-        patches = convolution.weight.flatten(1).T @ gradients[0].flatten(2)
-        back = F.fold(
-            patches,
+        back = image_gradient(
+            gradients[0],
+            convolution.weight,
             ctx.size,
-            convolution.kernel_size,
-            dilation=convolution.dilation,
-            padding=convolution.padding,
             stride=convolution.stride,
+            padding=convolution.padding,
+            dilation=convolution.dilation,
         )
         return back, None
+
+
+def image_gradient(
+    gradient: Tensor,
+    weight: Tensor,
+    size: Sequence[int],
+    *,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int] = (1, 1),
+) -> Tensor:
+    """The gradient to the images, (batch, channels, *size), of one to their convolution."""
+    # (pixels of a patch, channels out) times (batch, channels out, places)
+    patches = weight.flatten(1).T @ gradient.flatten(2)
+    return F.fold(
+        patches, tuple(size), weight.shape[2:], dilation=tuple(dilation), padding=tuple(padding), stride=tuple(stride)
+    )
