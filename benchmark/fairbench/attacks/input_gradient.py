@@ -12,3 +12,8 @@ def input_gradient(values: Tensor, points: Tensor) -> Tensor:
     where it is, and is counted as the masked gradient that it is.
     """
     return torch.autograd.grad(values.sum(), points)[0].nan_to_num(nan=0.0)
+
+
+def logits_gradient(logits: Tensor, slope: Tensor, points: Tensor) -> Tensor:
+    """The same of a loss whose gradient to the logits, (n, classes), is known; of logits by their own points."""
+    return torch.autograd.grad(logits, points, slope)[0].nan_to_num(nan=0.0)

@@ -25,14 +25,12 @@ from torch import Tensor, nn
 
 from fairbench.attacks.ball import Ball
 from fairbench.attacks.frozen import frozen
-from fairbench.attacks.input_gradient import input_gradient
-from fairbench.method.losses import cross_entropy
+from fairbench.attacks.input_gradient import input_gradient, logits_gradient
+from fairbench.attacks.shortcut import shortcut
+from fairbench.method.losses import AttackLoss, compared, cross_entropy
 from fairbench.protocol.suite import Threat
 
 Start = Literal["uniform", "gaussian", "none"]
-AttackLoss = Callable[[Tensor, Tensor], Tensor]
-"""(logits of the iterate (n, classes), target (n, ...)) -> loss per image (n,)."""
-
 Observer = Callable[[int, Tensor, Tensor, Tensor], None]
 """(step k, iterate x_k, its logits, rows of the batch they belong to), before the update; x_K too if `judge_last`."""
 
@@ -123,7 +121,7 @@ def pgd(  # noqa: C901, PLR0915  the loop of the engine reads better in one piec
     target = labels if target is None else target
     precision = torch.autocast(images.device.type, torch.bfloat16, enabled=threat.attack_precision == "bf16")
 
-    def one_start() -> Attacked:  # noqa: C901  as above
+    def one_start() -> Attacked:  # noqa: C901, PLR0912, PLR0915  as above
         count = len(images)
         rows = torch.arange(count, device=images.device)  # still attacked; `points` is aligned with it
         points = _start(start, ball, generator)
@@ -137,23 +135,33 @@ def pgd(  # noqa: C901, PLR0915  the loop of the engine reads better in one piec
             """The rows that are still attacked; without a copy while these are all."""
             return values if len(rows) == count else values[rows]
 
+        counted: list[Tensor] = []  # which iterates are correct, where nobody needs to know it on the way
         for k in range(steps):
             noise = torch.empty_like(images).normal_(generator=generator) if jitter > 0 else None
             points.requires_grad_(True)
             logits = model(points).float()
-            gradient = input_gradient(loss(logits, here(target)), points)
+            if k == 0:
+                distribution = compared(loss, target, logits.shape[1])
+            if distribution is None:
+                gradient = input_gradient(loss(logits, here(target)), points)
+            else:
+                gradient = logits_gradient(logits, logits.detach().softmax(dim=1) - here(distribution), points)
             points, logits = points.detach(), logits.detach()
             correct = logits.argmax(dim=1) == here(labels)
             if observe is not None:
                 observe(k, points, logits, rows)
             if k == 0:
                 zero_gradient = ~gradient.flatten(1).any(dim=1)
-            survived[rows] += correct
-            missed = k + 1 - here(survived)  # an active image was checked at every iterate so far
             moved = torch.addcmul(points, _ascent(gradient, threat.norm), here(size), value=-1 if descend else 1)
             if noise is not None:
                 moved = moved + jitter * here(noise)
             moved = ball.project(moved, rows)
+            if tau is None and not boundary:
+                counted.append(correct)
+                points = moved
+                continue
+            survived[rows] += correct
+            missed = k + 1 - here(survived)  # an active image was checked at every iterate so far
             if last_clean is not None and first_adversarial is not None:
                 unbroken = missed == 0
                 last_clean[rows[unbroken]] = points[unbroken]
@@ -168,6 +176,8 @@ def pgd(  # noqa: C901, PLR0915  the loop of the engine reads better in one piec
                     break
             else:
                 points = moved
+        if counted:
+            survived = torch.stack(counted).sum(dim=0)
         updates[rows] = steps
         found[rows] = points
         # A Gaussian start, which may leave the ball, has not been projected where an image stopped at it.
@@ -186,7 +196,7 @@ def pgd(  # noqa: C901, PLR0915  the loop of the engine reads better in one piec
             first_adversarial=first_adversarial,
         )
 
-    with frozen(model, train_mode=train_mode), torch.enable_grad(), precision:
+    with frozen(model, train_mode=train_mode), torch.enable_grad(), precision, shortcut(model, images):
         best = one_start()
         for _ in range(restarts - 1):
             best = _stronger(best, one_start(), model, labels)

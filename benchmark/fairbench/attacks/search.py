@@ -3,10 +3,10 @@
     searching = search_model(judged, images, indices=indices, precision="fp32", batch_size=500)
     searching(points)           # logits up to round-off; a break that they show counts if `judged` confirms it
 
-It is a copy of the model with batch norm folded into the convolutions before it; on a CPU, where it pools, in
-channels-last order; in bf16, if asked for, the products of convolutions and linear layers too. Ratio of times of a
-forward and of a forward with the gradient to the input, 128 to 340 images (16 for the ResNet), one core with AVX-512
-and its bf16 instructions, torch 2.14:
+In fp32 it is the model's `shortcut`, where it has one. Else it is a copy of the model with batch norm folded into the
+convolutions before it; on a CPU, where it pools, in channels-last order; in bf16, if asked for, the products of
+convolutions and linear layers too. Ratio of times of a forward and of a forward with the gradient to the input, 128 to
+340 images (16 for the ResNet), one core with AVX-512 and its bf16 instructions, torch 2.14, of such copies:
 
     network                         fp32            bf16
     digits CNN                      1.1  1.3        1.1  1.8
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 from fairbench.attacks.judging import Judged, private_randomness, unit_images
+from fairbench.attacks.shortcut import Shortened
 from fairbench.protocol.suite import Precision
 
 LOGIT_TOLERANCE = 1e-4
@@ -55,9 +56,14 @@ def search_model(judged: Judged, images: Tensor, *, indices: Tensor, precision: 
         precision: of the products; logits are fp32.
         batch_size: of the comparison.
     """
-    network = _folded(judged.model)
+    network: nn.Module | None = None
+    if precision == "fp32":
+        network = Shortened.of(judged.model, unit_images(images[:1]))
+    if network is None:
+        network = _folded(judged.model)
+        if network is not None:
+            network = _arranged(network, precision=precision, on_cpu=images.device.type == "cpu")
     if network is not None:
-        network = _arranged(network, precision=precision, on_cpu=images.device.type == "cpu")
         some = images[indices.argsort()[:COMPARED]]
         if not _agree(Judged(network, classes=judged.classes), judged, some, batch_size=batch_size):
             network = None

@@ -154,19 +154,22 @@ def _screen_batch(
 ) -> Screened:
     with torch.no_grad():
         logits = judged(images)
-    clean = final = predictions(logits, labels)
+    clean = predictions(logits, labels)
     nonfinite = ~logits.isfinite().all(dim=1)
     survived = torch.zeros_like(labels)
 
     def observe(k: int, _points: Tensor, logits: Tensor, _rows: Tensor) -> None:
-        nonlocal final, nonfinite, survived
-        final = predictions(logits, labels)
+        nonlocal nonfinite, survived
         nonfinite = nonfinite | ~logits.isfinite().all(dim=1)
-        if k < threat.steps:
-            survived = survived + (final == labels)
+        survived = survived + (predictions(logits, labels) == labels)
         progress(len(images) * k // threat.steps)
 
-    found = pgd(judged, images, labels, threat=threat, start=start, observe=observe, judge_last=True)
+    found = pgd(judged, images, labels, threat=threat, start=start, observe=observe)
+    with torch.no_grad():  # the attack may take a shortcut; what it ends with is judged by the model itself
+        logits = judged(found.images)
+    final = predictions(logits, labels)
+    nonfinite = nonfinite | ~logits.isfinite().all(dim=1)
+    progress(len(images))
     return Screened(
         clean=clean,
         pgd20=final,

@@ -6,7 +6,7 @@ from torch import Tensor
 from fairbench.attacks.standard.found import Predict
 
 LEAST = 16
-"""Rows below which MKL chooses its kernel by their number, on processors with AMX (Xeon, fourth generation): measured on
+"""Rows below which MKL chooses its kernel by their number, on processors with AMX (fourth generation of Xeon): on
 layers of 64 to 4,096 inputs and 10 to 512 outputs, and on their gradients."""
 
 MULTIPLE = 4
