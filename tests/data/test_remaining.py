@@ -180,8 +180,8 @@ def test_more_training_images_than_there_are_is_refused(tmp_path: Path, arrays: 
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"exclude": {"train": (3, 1, 3), "why": "Bad."}}, "dataset.exclude.train = 3"),
-    ({"exclude": {"test": (0, -1), "why": "Bad."}}, "dataset.exclude.test = -1"),
+    ({"exclude": {"train": (3, 1, 3), "why": "Bad."}}, "dataset.exclude.train = [3, 1, 3]"),
+    ({"exclude": {"test": (0, -1), "why": "Bad."}}, "dataset.exclude.test = [0, -1]"),
     ({"exclude": {"test": (0,)}}, "dataset.exclude.why = ''"),
     ({"exclude": {"why": "Nothing is left out."}}, "dataset.exclude.why = 'Nothing is left out.'"),
     ({"pixels": {"train": "abc"}}, "dataset.pixels.train = 'abc'"),

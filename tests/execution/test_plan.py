@@ -41,8 +41,9 @@ def test_the_key_of_a_run_is_pinned() -> None:
             "tier": "full", "pgd_steps": 20, "pgd_step": 0.0375, "seed": 0, "batch_size": 600, "engine": "fairbench",
             "search": "fp32", "audit": 0.1,
         },
+        "tuning": {"rates": (1 / 3, 1.0, 3.0, 10.0, 30.0), "fraction": 1.0, "seed": 1000},
     }  # fmt: skip
-    assert run.key == "962826263a05c5e4"
+    assert run.key == "ed206a4d47cabffc"
 
 
 def test_prerequisites_come_first_and_once() -> None:

@@ -149,7 +149,7 @@ def test_a_search_of_autoattack(gradient: bool, monkeypatch: pytest.MonkeyPatch)
             torch.autograd.grad(logits.sum(), points)
 
     what = "with gradient" if gradient else "forward"
-    assert _compare(f"search, {what}", lambda: one(networks[0]), lambda: one(networks[1])) > 1
+    assert _compare(f"search, {what}", lambda: one(networks[0]), lambda: one(networks[1])) > (1 if gradient else 0.8)
 
 
 def _digits(name: str, folder: Path) -> _Training:

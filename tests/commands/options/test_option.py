@@ -106,7 +106,8 @@ def test_defaults_in_python_are_those_of_the_command_line(group: type) -> None:
     "group", [Asked, Computing, ModelFolders, NamedBoard, Repetition, RunFolders, Selection, Weights]
 )
 def test_every_field_is_described(group: type) -> None:
-    described = (group.__doc__ or "").partition("Attributes:")[2]
+    """In the docstring of the group, or of the one that it extends."""
+    described = "".join((kind.__doc__ or "").partition("Attributes:")[2] for kind in group.__mro__)
     for one in fields(group):
         assert f"\n        {one.name}: " in described
 

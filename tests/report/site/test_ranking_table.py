@@ -69,7 +69,19 @@ def test_columns_follow_the_attacks_of_the_board(results: Path, write_run: Write
         "screen": "PGD-20",
     }
     assert [column.name for column in found["screen"]] == [
-        *("rank", "method", "worst", "average", "tail", "clean-worst", "clean-average", "cost", "seeds", "flags")
+        *(
+            "rank",
+            "method",
+            "worst",
+            "average",
+            "tail",
+            "clean-worst",
+            "clean-average",
+            "cost",
+            "privileges",
+            "seeds",
+            "flags",
+        )
     ]
     for table in found.values():
         names = [column.name for column in table]
