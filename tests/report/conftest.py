@@ -45,7 +45,7 @@ def address(site: Path, results: Path, write_run: Callable[..., Path]) -> str:
 def page(browser: Browser, address: str) -> Iterator[Page]:
     """The opened page; whatever it logs or asks for beyond itself fails the test."""
     page = browser.new_page()
-    page.set_default_timeout(5_000)
+    page.set_default_timeout(30_000)
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: complaints.append(f"error: {error}"))

@@ -263,7 +263,7 @@ class SharedDice(Good):
     """Draws from torch's generator; equal trainings begin where it stands and are equal."""
 
     def loss(self, batch: Batch) -> Tensor:
-        return super().loss(batch) * (1 + 0.1 * torch.rand(()))
+        return super().loss(batch) * (1 + 0.01 * torch.rand(()))
 
 
 @dataclass(kw_only=True)

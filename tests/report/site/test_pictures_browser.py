@@ -84,7 +84,7 @@ def index(crowded: Path, results: Path, write_run: Callable[..., Path]) -> str:
 def shown(browser: Browser, index: str) -> Iterator[Page]:
     """The opened index; whatever a page logs or asks for beyond pages of the site fails the test."""
     page = browser.new_page()
-    page.set_default_timeout(5_000)
+    page.set_default_timeout(30_000)
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
