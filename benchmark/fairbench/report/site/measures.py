@@ -141,7 +141,9 @@ def _envelopes(board: Board, row: Row) -> Measure:
             )
             for attack in board.attacks
         }
-    return Measure(name="Its envelope, %", meaning=f"interval of 95 % over {over}, Bonferroni-Wilson", cells=cells)
+    return Measure(
+        name="Its envelope, %", meaning=f"guaranteed interval of 95 % over {over}, Bonferroni-Wilson", cells=cells
+    )
 
 
 def _of_attacks(board: Board, row: Row) -> Iterator[Measure]:
