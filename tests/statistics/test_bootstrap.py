@@ -7,7 +7,7 @@ import pytest
 
 from fairbench.outcomes.metrics import Vector
 from fairbench.statistics import KEYS, Verdicts, bootstrap
-from fairbench.statistics.seeds import mean_variance
+from fairbench.statistics.bootstrap import missing_variance
 from fixture_types import Simulate
 
 STEEP = np.linspace(0.3, 0.7, 5)
@@ -34,7 +34,8 @@ def test_neither_order_nor_company_matter(verdicts: Verdicts) -> None:
     columns = [verdicts.names.index(name) for name in names]
     for key in KEYS:
         assert np.array_equal(whole[key].both[:, columns], few[key].both)
-        assert np.array_equal(whole[key].images[:, columns], few[key].images)
+        assert whole[key].shared[np.ix_(columns, columns)] == pytest.approx(few[key].shared)
+        assert whole[key].luck[columns] == pytest.approx(few[key].luck)
         assert whole[key].bias[columns] == pytest.approx(few[key].bias)
 
 
@@ -54,21 +55,45 @@ def test_the_values_are_those_of_the_seeds(verdicts: Verdicts) -> None:
 
 
 def test_images_are_resampled_within_each_class_and_alike_for_all(verdicts: Verdicts) -> None:
-    """The standard error of a difference of averages is known in closed form."""
-    images = bootstrap(verdicts, KEYS, seed=0, draws=4000)["average"].images
-    first, second = (verdicts.correct[name].mean(axis=0) for name in verdicts.names[:2])
-    difference = first - second
-    variance = sum(difference[verdicts.labels == k].var() / 80 for k in range(5)) / 25
-    assert (images[:, 0] - images[:, 1]).std() == pytest.approx(np.sqrt(variance), rel=0.04)
+    """The variance of a difference of averages is known in closed form; of what seeds share, the part beyond luck."""
+    found = bootstrap(verdicts, KEYS, seed=0, draws=4000)["average"]
+    runs = [verdicts.correct[name] for name in verdicts.names[:2]]
+    difference = runs[0].mean(axis=0) - runs[1].mean(axis=0)
+    whole = sum(difference[verdicts.labels == k].var(ddof=1) / 80 for k in range(5)) / 25
+    resampled = found.shared[0, 0] + found.shared[1, 1] - 2 * found.shared[0, 1] + (found.luck[0] + found.luck[1]) / 3
+    assert resampled == pytest.approx(whole, rel=0.08)
 
 
-def test_seeds_alone_understate_the_variance_by_one_part_in_as_many() -> None:
-    """Classes that are all right or all wrong leave no noise but that of the seeds."""
-    labels = np.repeat(np.arange(3), 10)
-    correct = np.stack([labels < right for right in (1, 2, 3)])
-    found = bootstrap(Verdicts(labels=labels, classes=3, correct={"a": correct}), KEYS, seed=0, draws=20000)["average"]
-    assert not np.ptp(found.images)
-    assert found.both.var() == pytest.approx(2 / 3 * mean_variance(found.seeds[0]), rel=0.03)
+def test_luck_is_what_seeds_do_not_share(simulate: Simulate) -> None:
+    """The latent difficulty is the image's for six tenths and the run's for four."""
+    verdicts = simulate([np.full(4, 0.5)], images=2000, seeds=4, rng=np.random.default_rng(0))
+    found = bootstrap(verdicts, KEYS, seed=0, draws=2000)["average"]
+    runs = verdicts.correct["method 0"]
+    luck = np.mean(runs.var(axis=0, ddof=1)) / 8000
+    assert found.luck[0] == pytest.approx(luck, rel=0.1)
+    assert found.luck[0] + found.shared[0, 0] == pytest.approx(0.25 / 8000, rel=0.1)
+
+
+def test_seeds_that_are_copies_have_no_luck_of_their_own(verdicts: Verdicts) -> None:
+    same = verdicts.correct["method 0"][:1].repeat(3, axis=0)
+    found = bootstrap(Verdicts(labels=verdicts.labels, classes=5, correct={"a": same}), KEYS, seed=0, draws=100)
+    for one in found.values():
+        assert one.luck[0] == pytest.approx(0, abs=1e-12)
+        assert one.shared[0, 0] > 0
+
+
+@pytest.mark.parametrize(("right", "images", "expected"), [(5, 9, 0.0), (0, 4, 5 / 36 / 4), (1, 1, 2 / 9), (1, 2, 0.0)])
+def test_small_classes_have_the_variance_of_their_shrunken_accuracy(right: int, images: int, expected: float) -> None:
+    """All wrong of four: q = 1/6. One of two: 1/4 / 1 is more than q (1 - q) / 2."""
+    assert missing_variance(np.array([float(right)]), np.array([float(images)])) == pytest.approx([expected])
+
+
+def test_one_image_of_each_class_is_not_certain() -> None:
+    """Six right of ten: q is 1/3 or 2/3, so the variance is 10 * 2/9 / 100."""
+    labels = np.arange(10)
+    correct = {"six": (labels < 6)[None], "five": (labels < 5)[None]}
+    found = bootstrap(Verdicts(labels=labels, classes=10, correct=correct), KEYS, seed=0, draws=4000)["average"]
+    assert np.diag(found.shared) == pytest.approx([2 / 90, 2 / 90], rel=0.08)
 
 
 def test_methods_draw_their_own_seeds() -> None:
@@ -84,7 +109,7 @@ def test_numbers_of_seeds_may_differ_and_absent_classes_are_left_out(simulate: S
     correct = {first: full.correct[first][:1], second: full.correct[second]}
     found = bootstrap(Verdicts(labels=full.labels + 2, classes=9, correct=correct), KEYS, seed=0, draws=20)["worst"]
     assert [len(seeds) for seeds in found.seeds] == [1, 3]
-    assert np.array_equal(found.both[:, 0], found.images[:, 0])
+    assert found.luck[0] == 0 < found.luck[1]
     assert (found.values > 0).all()
 
 
@@ -114,10 +139,3 @@ def test_the_bound_of_the_bias_holds_for_a_real_profile(key: str, reference: Vec
 
 def test_an_average_has_no_bias(verdicts: Verdicts) -> None:
     assert bootstrap(verdicts, KEYS, seed=0)["average"].bias.max() < 0.002
-
-
-def test_the_interval_holds_the_level_asked_for(verdicts: Verdicts) -> None:
-    found = bootstrap(verdicts, KEYS, seed=0, draws=1000)["average"]
-    low, high = found.interval(level=0.8).T
-    inside = (found.both >= low) & (found.both <= high)
-    assert inside.mean(axis=0) == pytest.approx(0.8, abs=0.005)

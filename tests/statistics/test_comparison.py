@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fairbench.outcomes.metrics import Vector
-from fairbench.statistics import attack_gap, boundary_error, class_gain, largest, natural_error, rho
+from fairbench.statistics import attack_gap, boundary_error, class_gain, largest
 from fairbench.statistics.comparison import rho_of
 
 BASELINE = (0.2131, 0.4980)
@@ -21,25 +20,18 @@ def test_rho_of_the_reference_rows(worst: float, average: float, expected: float
     assert round(rho_of(worst, average, BASELINE), 2) == expected
 
 
-def test_rho_of_vectors(reference: Vector) -> None:
-    assert rho(reference, reference) == 0
-    assert rho(reference + 0.05, reference) == pytest.approx(0.05 / 0.311 + 0.05 / 0.4551)
-
-
 @pytest.mark.parametrize(("worst", "shown"), [(0.0499, False), (0.05, True), (0.0133, False), (math.nan, False)])
 def test_rho_is_shown_from_five_percent_on(worst: float, shown: bool) -> None:
     assert math.isnan(rho_of(0.2, 0.5, (worst, 0.5))) is not shown
 
 
 def test_errors_and_gains_per_class() -> None:
-    assert natural_error(CLEAN) == pytest.approx([0.1, 0.2, np.nan, 0.4], nan_ok=True)
     assert boundary_error(CLEAN, ROBUST) == pytest.approx([0.4, 0.6, np.nan, 0.3], nan_ok=True)
     assert class_gain(ROBUST, CLEAN) == pytest.approx([-0.4, -0.6, np.nan, -0.3], nan_ok=True)
     assert attack_gap(ROBUST + 0.02, ROBUST) == pytest.approx([0.02, 0.02, np.nan, 0.02], nan_ok=True)
 
 
-def test_the_classes_of_the_largest_errors_may_differ() -> None:
-    assert largest(natural_error(CLEAN)) == pytest.approx((3, 0.4))
+def test_the_largest_is_named_with_its_class() -> None:
     assert largest(boundary_error(CLEAN, ROBUST)) == pytest.approx((1, 0.6))
 
 

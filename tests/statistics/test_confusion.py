@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fairbench.outcomes.metrics import Counts
-from fairbench.statistics import confusion, error_shares, flip_score, spectral_norm
+from fairbench.statistics import confusion, error_shares, spectral_norm
 from fairbench.statistics.verdicts import Labels
 
 PREDICTED = arrays(np.int16, st.tuples(st.just(2), st.integers(0, 30)), elements=st.integers(0, 3))
@@ -43,11 +43,6 @@ def test_rows_are_classes_and_errors_are_shared_out(pairs: Labels) -> None:
 def test_spectral_norm(matrix: list[list[int]], expected: float) -> None:
     counts: Counts = np.array(matrix)
     assert spectral_norm(counts) == pytest.approx(expected, abs=5e-5, nan_ok=True)
-
-
-def test_flips_count_right_and_wrong_images() -> None:
-    assert flip_score(np.array([0, 1, 2, 2]), np.array([0, 2, 1, 2])) == 0.5
-    assert math.isnan(flip_score(np.array([]), np.array([])))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from fairbench.outcomes.metrics import Vector
-from fairbench.statistics import discordance, holm, holm_pairs, mcnemar
+from fairbench.statistics import holm, holm_pairs, mcnemar
 
 
 @pytest.mark.parametrize(("only", "expected"), [((40, 20), 0.013489), ((0, 5), 0.0625), ((18, 18), 1), ((0, 0), 1)])
@@ -20,14 +20,6 @@ def test_reference_values(only: tuple[int, int], expected: float) -> None:
 def test_agreement_with_the_binomial_test(first: int, second: int) -> None:
     expected = stats.binomtest(first, first + second).pvalue if first + second else 1
     assert mcnemar(first, second) == pytest.approx(expected)
-
-
-@given(arrays(np.bool_, (3, 12)))
-def test_discordance_counts_images(correct: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> None:
-    only = discordance(correct)
-    for i in range(3):
-        for j in range(3):
-            assert only[i, j] == sum(correct[i] & ~correct[j])
 
 
 def test_holm_by_hand() -> None:

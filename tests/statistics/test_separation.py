@@ -1,4 +1,4 @@
-"""Who is better than whom, and what follows: ranks and groups. Error rates are measured in `test_coverage.py`."""
+"""Who is better than whom, and what follows: ranks and groups. Error rates are measured in `test_simulation.py`."""
 
 from itertools import chain
 
@@ -13,17 +13,18 @@ from scipy import stats
 from fairbench.outcomes.metrics import Vector
 from fairbench.statistics import (
     KEYS,
+    Pairs,
     Resampled,
     Verdicts,
+    against,
     best_probability,
-    bootstrap,
-    envelope,
+    pairs,
     rank_intervals,
     separated,
-    separated_by_worst_class,
+    standings,
     tie_groups,
 )
-from fairbench.statistics.separation import pair_p_values
+from fairbench.statistics.separation import visible_difference
 from fixture_types import Simulate
 
 Matrix = npt.NDArray[np.bool_]
@@ -37,93 +38,106 @@ def far(simulate: Simulate) -> Verdicts:
     return simulate(profiles, images=500, seeds=3, deviation=0.005, rng=np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if key not in {"worst", "worst-10", "worst-20"}])
+@pytest.mark.parametrize("key", KEYS)
 def test_far_methods_are_separated_and_equal_ones_are_not(key: str, far: Verdicts) -> None:
-    better = separated(bootstrap(far, KEYS, seed=0, draws=300)[key])
-    assert np.argwhere(better).tolist() == [[1, 0], [1, 2]]
+    found = standings(far, baseline="method 2", seed=0, draws=300)[key]
+    assert np.argwhere(found.better).tolist() == [[1, 0], [1, 2]]
+    assert found.against is not None
+    assert found.against.decisions.tolist() == [0, 1, 0]
 
 
-def test_disjoint_envelopes_separate(far: Verdicts) -> None:
-    low, high = np.array([envelope(far.accuracies(name), level=1 - 0.05 / 3) for name in far.names]).T
-    assert low[1] > max(high[0], high[2])
-    assert np.argwhere(separated_by_worst_class(far)).tolist() == [[1, 0], [1, 2]]
-
-
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_one_common_worst_class_is_compared_image_by_image(seeds: int, simulate: Simulate) -> None:
-    rng = np.random.default_rng(1)
-    verdicts = simulate([CLEAR, CLEAR], images=500, rng=rng)
-    better = verdicts.correct["method 0"][0] | ((verdicts.labels == 0) & (rng.random(2500) < 0.05))
-    correct = {"base": verdicts.correct["method 0"].repeat(seeds, axis=0), "better": better[None].repeat(seeds, axis=0)}
-    pair = Verdicts(labels=verdicts.labels, classes=5, correct=correct)
-    ends = [envelope(pair.accuracies(name), level=0.975) for name in pair.names]
-    assert ends[1].low < ends[0].high  # the envelopes alone could not tell
-    assert np.argwhere(separated_by_worst_class(pair)).tolist() == [[1, 0]]
-
-
-def test_different_worst_classes_are_not_compared_image_by_image(simulate: Simulate) -> None:
-    verdicts = simulate([CLEAR, CLEAR[::-1] + 0.03], images=500, rng=np.random.default_rng(1))
-    assert not separated_by_worst_class(verdicts).any()
-
-
-def test_disjoint_envelopes_of_a_pair_may_overlap_on_a_large_board() -> None:
-    """The more envelopes have to hold together, the wider they are."""
-    labels, position = np.repeat([0, 1], 1000), np.tile(np.arange(1000), 2)
-    low = position < np.where(labels == 0, 300, 900)
-    high = position < np.where(labels == 0, 900, 385)  # another worst class, so there is nothing to pair
-    pair = {"low": low[None], "high": high[None]}
-    board = pair | {f"low {number}": low[None] for number in range(30)}
-    assert separated_by_worst_class(Verdicts(labels=labels, classes=2, correct=pair)).sum() == 1
-    assert separated_by_worst_class(Verdicts(labels=labels, classes=2, correct=board)).sum() == 0
-
-
-def resampled(first: list[float], second: list[float], *, images: float) -> Resampled:
+def duels(first: list[float], second: list[float], *, images: float = 0.0, bias: float = 0.0) -> Pairs:
     """Two methods with the seeds given, whose difference has that standard error over images."""
-    draws = np.zeros((200, 2))
-    draws[:, 0] = images * np.sqrt(199 / 200) * np.resize([1, -1], 200)
-    return Resampled(
+    found = Resampled(
         names=("first", "second"),
         seeds=(np.array(first), np.array(second)),
-        images=draws,
-        both=draws,
-        bias=np.array([0.5, 0.0]),
+        shared=np.diag([images**2, 0.0]),
+        luck=np.zeros(2),
+        both=np.zeros((1, 2)),
+        bias=np.array([bias, 0.0]),
     )
+    return pairs(found, spread=np.zeros(2), sizes=np.full(2, 1e12))
 
 
 def test_noise_of_seeds_alone_is_compared_by_welch() -> None:
     first, second = [0.5, 0.55, 0.62], [0.2, 0.4, 0.35, 0.3]
-    expected = stats.ttest_ind(first, second, equal_var=False).pvalue
-    assert pair_p_values(resampled(first, second, images=0))[0, 1] == pytest.approx(expected)
+    expected = stats.ttest_ind(first, second, equal_var=False)
+    found = duels(first, second)
+    assert found.p_values[0, 1] == pytest.approx(expected.pvalue)
+    low, high = expected.confidence_interval(0.95)
+    assert found.half_widths(level=0.95)[0, 1] == pytest.approx((high - low) / 2)
 
 
 def test_noise_of_images_alone_is_normal() -> None:
-    assert pair_p_values(resampled([0.5], [0.3], images=0.1))[1, 0] == pytest.approx(0.0455, abs=1e-4)
-
-
-def test_both_noises_add_up() -> None:
-    """Equal parts: Welch gives the 6 degrees of the seeds four times over, as the total is twice their part."""
-    first = [0.5 + shift for shift in (-0.02, -0.02, 0.02, 0.02)]
-    second = [0.4 + shift for shift in (-0.02, -0.02, 0.02, 0.02)]
-    seeds = 2 * np.var(first, ddof=1) / 4
-    expected = 2 * stats.t.sf(0.1 / np.sqrt(2 * seeds), 24)
-    assert pair_p_values(resampled(first, second, images=np.sqrt(seeds)))[0, 1] == pytest.approx(expected)
+    assert duels([0.5], [0.3], images=0.1).p_values[1, 0] == pytest.approx(0.0455, abs=1e-4)
 
 
 def test_the_lower_of_a_pair_has_the_benefit_of_its_bias() -> None:
-    assert pair_p_values(resampled([0.3], [0.5], images=0.1))[0, 1] == 1
+    assert duels([0.3], [0.5], images=0.1, bias=0.5).p_values[0, 1] == 1
+    assert duels([0.5], [0.3], images=0.1, bias=0.5).p_values[0, 1] == pytest.approx(0.0455, abs=1e-4)
+
+
+def test_a_pair_is_seen_half_the_time_from_what_it_needs_on() -> None:
+    """One pair: 1.96 standard errors, and the bias of whichever may be the lower."""
+    found = duels([0.5], [0.3], images=0.1, bias=0.02)
+    assert visible_difference(found) == pytest.approx(0.02 + 0.196, abs=1e-4)
+    lead = visible_difference(found)
+    assert duels([0.3], [0.3 + lead + 1e-4], images=0.1, bias=0.02).p_values[0, 1] < 0.05
+    assert duels([0.3], [0.3 + lead - 1e-4], images=0.1, bias=0.02).p_values[0, 1] > 0.05
+
+
+def test_the_family_against_the_baseline_is_corrected_for_itself_alone() -> None:
+    """Four methods, a standard error of 10 points: three tests need 2.39 of them, six pairs 2.64."""
+    found = Resampled(
+        names=("a", "b", "c", "d"),
+        seeds=tuple(np.array([value]) for value in (0.54, 0.3, 0.3, 0.06)),
+        shared=np.diag(np.full(4, 0.005)),
+        luck=np.zeros(4),
+        both=np.zeros((1, 4)),
+        bias=np.zeros(4),
+    )
+    board = pairs(found, spread=np.zeros(4), sizes=np.full(4, 1e12))
+    against_b = against(board, 1)
+    assert against_b.decisions.tolist() == [1, 0, 0, -1]
+    assert against_b.differences == pytest.approx([0.24, 0, 0, -0.24])
+    assert against_b.intervals[0] == pytest.approx([0.0006, 0.4794], abs=1e-4)
+    assert against_b.intervals[1].tolist() == [0, 0]
+    assert against_b.visible == pytest.approx(0.2394, abs=1e-4)
+    assert np.argwhere(separated(board)).tolist() == [[0, 3]]
+
+
+def test_of_a_difference_the_interval_has_the_bias_of_either_on_its_side() -> None:
+    found = against(duels([0.3], [0.5], images=0.1, bias=0.05), 1)
+    assert found.intervals[0] == pytest.approx([-0.396, 0.046], abs=1e-3)
+    back = against(duels([0.3], [0.5], images=0.1, bias=0.05), 0)
+    assert back.intervals[1] == pytest.approx([-0.046, 0.396], abs=1e-3)
 
 
 def test_one_method_alone_is_better_than_nobody(simulate: Simulate) -> None:
     verdicts = simulate([CLEAR], images=20, rng=np.random.default_rng(0))
-    assert separated(bootstrap(verdicts, KEYS, seed=0, draws=20)["average"]).tolist() == [[False]]
-    assert separated_by_worst_class(verdicts).tolist() == [[False]]
+    for found in standings(verdicts, baseline="method 0", seed=0, draws=20).values():
+        assert found.better.tolist() == [[False]]
+        assert np.isnan(found.visible)
+        assert found.against is not None
+        assert found.against.decisions.tolist() == [0]
 
 
 def test_models_that_no_resample_changes() -> None:
     labels = np.repeat([0, 1], 20)
     correct = {"all": np.ones((1, 40), dtype=bool), "none": np.zeros((1, 40), dtype=bool)}
-    found = bootstrap(Verdicts(labels=labels, classes=2, correct=correct), KEYS, seed=0, draws=20)
-    assert separated(found["average"]).tolist() == [[False, True], [False, False]]
+    found = standings(Verdicts(labels=labels, classes=2, correct=correct), seed=0, draws=50)
+    assert found["average"].better.tolist() == [[False, True], [False, False]]
+    assert found["average"].intervals[0, 0] < 1
+    assert found["average"].intervals[1, 1] > 0
+
+
+def test_one_image_of_each_class_separates_nobody() -> None:
+    """Six right against five of ten was once certain, with an interval of no width."""
+    labels = np.arange(10)
+    correct = {"six": (labels < 6)[None], "five": (labels < 5)[None]}
+    for found in standings(Verdicts(labels=labels, classes=10, correct=correct), seed=0, draws=50).values():
+        assert not found.better.any()
+        assert np.all(found.intervals[:, 1] - found.intervals[:, 0] > 0.3)
 
 
 @given(arrays(np.float64, st.integers(1, 8), elements=st.floats(0, 1)))

@@ -5,6 +5,7 @@ import pytest
 
 from fairbench.outcomes.metrics import Vector
 from fairbench.statistics import KEYS, Verdicts, envelope, standings
+from fairbench.statistics.verdicts import Bits
 from fixture_types import Simulate
 
 
@@ -27,13 +28,30 @@ def test_every_key_has_standings(key: str, verdicts: Verdicts) -> None:
     assert found.best.sum() == pytest.approx(1)
 
 
-def test_minima_have_the_envelope_and_others_do_not(verdicts: Verdicts) -> None:
+@pytest.mark.parametrize("few", [3, 5])
+def test_the_worst_class_has_its_envelope_where_hardly_any_image_is_right(few: int) -> None:
     """The worst 10 % of ten classes are one class."""
+    place = np.tile(np.arange(50), 10)
+    correct = (place < 20)[None].repeat(3, axis=0)
+    correct[1, :50] = place[:50] < few
+    verdicts = Verdicts(labels=np.repeat(np.arange(10), 50), classes=10, correct={"a": correct})
     found = standings(verdicts, seed=0, draws=50)
-    expected = np.array([envelope(verdicts.accuracies(name)) for name in verdicts.names])
-    assert np.array_equal(found["worst"].intervals, expected)
-    assert np.array_equal(found["worst-10"].intervals, expected)
-    assert not np.array_equal(found["worst-20"].intervals, expected)
+    for key in ("worst", "worst-10"):
+        assert (found[key].intervals[0] == envelope(verdicts.accuracies("a"))).all() == (few == 3)
+    assert found["worst-20"].intervals[0, 1] < envelope(verdicts.accuracies("a")).high
+
+
+def test_places_are_decided_by_counts_and_not_by_round_off() -> None:
+    """Worst counts (9, 9, 15) and (8, 9, 16) of 54 have the same mean; the average decides."""
+    place = np.tile(np.arange(54), 2)
+
+    def runs(worst: list[int], other: int) -> Bits:
+        return np.stack([place < np.repeat([count, other], 54) for count in worst])
+
+    verdicts = Verdicts(
+        labels=np.repeat([0, 1], 54), classes=2, correct={"low": runs([9, 9, 15], 30), "high": runs([8, 9, 16], 50)}
+    )
+    assert standings(verdicts, seed=0, draws=20)["worst"].groups == [[1, 0]]
 
 
 def test_the_order_of_the_methods_does_not_matter(verdicts: Verdicts) -> None:

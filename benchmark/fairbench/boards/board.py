@@ -14,9 +14,6 @@ from fairbench.boards.row import Row
 from fairbench.protocol.attack_names import Attack, strongest
 from fairbench.statistics.standings import Standings
 
-BASELINE = "pgd-at"
-"""The method with which gains and losses are compared, where it is ranked with its default hyper-parameters."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Board:
@@ -25,6 +22,7 @@ class Board:
     Attributes:
         suite: name of the suite; of the dataset if all rows were trained elsewhere.
         title: one line for people; "" if there is none.
+        baseline_name: the method with which the suite compares every other one.
         protocol: what all rows share, as plain values; see `fairbench.outcomes.comparability`.
         images: digest of what all rows were tested on; "" if nothing finished.
         class_names: by label.
@@ -42,6 +40,7 @@ class Board:
 
     suite: str
     title: str
+    baseline_name: str
     protocol: Mapping[str, Any]
     images: str
     class_names: tuple[str, ...]
@@ -83,8 +82,8 @@ class Board:
 
     @property
     def baseline(self) -> Row | None:
-        """The row of `BASELINE`; None if it is not ranked."""
-        return next((row for row in self.ranked if row.label == BASELINE), None)
+        """The row of the suite's baseline with its default hyper-parameters; None if it is not ranked."""
+        return next((row for row in self.ranked if row.label == self.baseline_name), None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from fairbench.boards.board import Board
 from fairbench.boards.row import Row, verdicts_of
 from fairbench.boards.seed_result import SeedResult
-from fairbench.outcomes.metrics import Interval, Vector, worst_class
+from fairbench.outcomes.metrics import Vector, worst_class
 from fairbench.statistics import (
     Paired,
     Standings,
@@ -32,7 +32,6 @@ from fairbench.statistics import (
     paired,
     seeds_needed,
     standings,
-    t_interval,
 )
 
 
@@ -46,8 +45,6 @@ class Contest:
         images: how many.
         paired: the difference, first minus second, with its p-values.
         adjusted: Holm's p-value over all pairs.
-        interval: of the difference, 95 % over the seeds alone, not clipped; infinite for one seed.
-        seed_deviation: of the accuracy on these images over seeds, pooled over both rows; NaN for one seed.
     """
 
     name: str
@@ -55,8 +52,6 @@ class Contest:
     images: int
     paired: Paired
     adjusted: float
-    interval: Interval
-    seed_deviation: float
 
     @property
     def discordant(self) -> float:
@@ -77,9 +72,10 @@ class Contest:
         """Seeds of each method on that many such images, power 80 %; None if no number is enough."""
         return seeds_needed(
             difference,
-            discordant=max(difference, self.discordant),
+            shared=self.paired.shared,
+            luck=self.paired.luck,
             images=images,
-            seed_deviation=self.seed_deviation,
+            seed_deviation=self.paired.seed_deviation,
             alpha=0.05 / tests,
         )
 
@@ -194,14 +190,10 @@ def _contest(
     for i, j in combinations(range(len(correct)), 2):
         p_values[i, j] = p_values[j, i] = paired(correct[i], correct[j]).p_value
     first, second = (correct[i] for i in pair)
-    seeds = min(len(first), len(second))
-    spreads = [runs.mean(axis=1).var(ddof=1) for runs in (first, second) if len(runs) > 1]
     return Contest(
         name=name,
         picked=picked,
         images=int(images.sum()),
         paired=paired(first, second),
         adjusted=float(holm_pairs(p_values)[pair]),
-        interval=t_interval(first[:seeds].mean(axis=1) - second[:seeds].mean(axis=1)),
-        seed_deviation=float(np.sqrt(np.mean(spreads))) if spreads else math.nan,
     )

@@ -10,7 +10,7 @@ worst class. Incomplete rows keep their seeds, and get no mean and no rank. Mode
 beside every board whose judgement they share, and are ranked on none.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
 from fairbench.boards.belonging import asked_row_key, row_key
@@ -20,10 +20,10 @@ from fairbench.boards.row import Row, verdicts_of
 from fairbench.boards.seed_result import SeedResult
 from fairbench.boards.unranked import reason_without_rank
 from fairbench.outcomes.comparability import conditions, judged_protocol
-from fairbench.outcomes.metrics import average, worst
+from fairbench.outcomes.provenance import Provenance
 from fairbench.protocol.attack_names import Attack
 from fairbench.protocol.thresholds import BOOTSTRAP_SEED
-from fairbench.statistics import standings
+from fairbench.statistics import Standings, standings
 from fairbench.statistics.bootstrap import DRAWS
 
 
@@ -46,16 +46,18 @@ def _board(group: Group, *, expected: Collection[str], draws: int) -> Board:
     provenance = example.provenance
     rows = _rows((result for result in group.members if result.provenance.role == "method"), promoted=group.promoted)
     ranked = _in_order([row for row in rows if not row.reason], example.attack)
+    baseline = baseline_of(result.provenance for result in group.members)
     present = {row.provenance.method for row in rows} | {result.provenance.method for result in group.promoted}
     return Board(
         suite=provenance.suite,
         title=provenance.suite_title,
+        baseline_name=baseline,
         protocol=conditions(provenance) if example.external else judged_protocol(provenance),
         images=example.images,
         class_names=tuple(provenance.class_names),
         counts=tuple(int(count) for count in example.accuracies["clean"].counts) if example.finished else (),
         ranked=ranked,
-        standings=standings(verdicts_of(ranked, example.attack), seed=BOOTSTRAP_SEED, draws=draws) if ranked else {},
+        standings=_standings(ranked, example.attack, baseline=baseline, draws=draws),
         bootstrap_seed=BOOTSTRAP_SEED,
         draws=draws,
         unranked=tuple(row for row in rows if row.reason),
@@ -64,6 +66,20 @@ def _board(group: Group, *, expected: Collection[str], draws: int) -> Board:
         promoted=tuple(sorted({result.provenance.label for result in group.promoted} - {row.label for row in rows})),
         missing=() if example.external else tuple(sorted(set(expected) - present)),
     )
+
+
+def _standings(ranked: Sequence[Row], attack: Attack, *, baseline: str, draws: int) -> dict[str, Standings]:
+    if not ranked:
+        return {}
+    judged = verdicts_of(ranked, attack)
+    name = next((name for row, name in zip(ranked, judged.names, strict=True) if row.label == baseline), "")
+    return standings(judged, baseline=name, seed=BOOTSTRAP_SEED, draws=draws)
+
+
+def baseline_of(members: Iterable[Provenance]) -> str:
+    """The one that the suite named when most of its runs were made; the first by name where as many name another."""
+    named = Counter(provenance.baseline for provenance in members)
+    return min(named, key=lambda name: (-named[name], name))
 
 
 def _rows(results: Iterable[SeedResult], *, promoted: Iterable[SeedResult] = ()) -> list[Row]:
@@ -86,10 +102,5 @@ def _by_seed(results: Iterable[SeedResult]) -> tuple[SeedResult, ...]:
 
 
 def _in_order(rows: Sequence[Row], attack: Attack) -> tuple[Row, ...]:
-    """Complete rows: worst-class accuracy, then the average, then the label."""
-    return tuple(
-        sorted(
-            rows,
-            key=lambda row: (-row.summary(attack, worst).mean, -row.summary(attack, average).mean, row.label),
-        )
-    )
+    """Complete rows: worst-class accuracy, then the average, then the label; equal counts tie exactly."""
+    return tuple(sorted(rows, key=lambda row: (-row.exact(attack, "worst"), -row.exact(attack, "average"), row.label)))

@@ -1,7 +1,7 @@
 """A row of a board: one method over seeds, and everything that its verdicts say about it.
 
     row.summary("autoattack", worst).mean       # the headline: the worst class per seed, averaged over seeds
-    row.envelope("autoattack")                  # its interval
+    row.envelope("autoattack")                  # an interval that holds whatever the classes do
     row.candidates("autoattack")                # the classes that may be the worst
     row.results[0].confusion("autoattack")         # which classes absorb the errors
 
@@ -13,6 +13,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from fairbench.statistics import (
     Verdicts,
     candidate_set,
     envelope,
+    exact_value,
     worst_class_counts,
 )
 from fairbench.statistics.comparison import rho_of
@@ -121,12 +123,16 @@ class Row:
         return Summary(values=tuple(selected - last for selected, last in pairs))
 
     def envelope(self, attack: Attack) -> Interval:
-        """Interval of 95 % of the worst class, over images and seeds."""
+        """Guaranteed interval of 95 % of the worst class, over images and seeds; `Standings.intervals` are narrower."""
         return envelope([result.accuracies[attack] for result in self.finished])
 
     def candidates(self, attack: Attack) -> frozenset[int]:
-        """Classes that may be the truly worst one of some seed."""
-        return frozenset[int]().union(*(candidate_set(result.accuracies[attack]) for result in self.finished))
+        """Classes that may be the worst of the method, on average over trainings (95 %)."""
+        return candidate_set(self.correct(attack), self.finished[0].rows["label"].to_numpy())
+
+    def exact(self, attack: Attack, key: str) -> Fraction:
+        """A key of `fairbench.statistics`, the mean over seeds, without round-off."""
+        return exact_value([result.accuracies[attack] for result in self.finished], key)
 
     def worst_class_counts(self, attack: Attack) -> Counts:
         """Number of seeds in which each class is the worst, (classes,)."""

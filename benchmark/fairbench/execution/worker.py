@@ -134,6 +134,7 @@ def _known(task: Task, method: Method, dataset: Dataset) -> Provenance:
     return replace(
         circumstances(run, suite=run.suite.name, method=run.method, class_names=dataset.class_names, device=device),
         suite_title=run.suite.title,
+        baseline=run.suite.baseline,
         changed=plain(run.changed),
         card=explained_card(type(method)),
         hyperparameters=explained_hyperparameters(type(method)),

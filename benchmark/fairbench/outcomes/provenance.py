@@ -29,6 +29,7 @@ class Provenance:
         description: what the key is the hash of: protocol, method, resolved hyper-parameters, seed, prerequisites.
         suite: name of the suite.
         suite_title: one line for people.
+        baseline: the method with which the suite compares every other one.
         method: registered name.
         label: directory name of the row, `method` or `method-<hash>`.
         role: `method`; `teacher` for a run on the suite's teacher architecture; `external` for a model that was not
@@ -70,6 +71,7 @@ class Provenance:
     description: dict[str, Any]
     suite: str
     suite_title: str = ""
+    baseline: str = "pgd-at"
     method: str
     label: str
     role: Literal["method", "teacher", "external"] = "method"

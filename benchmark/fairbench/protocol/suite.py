@@ -38,6 +38,7 @@ Count = Annotated[int, Allowed(at_least=1, words="1 or more")]
 BelowOne = Annotated[float, Allowed(at_least=0, below=1, words="[0, 1)")]
 Seed = Annotated[int, Allowed(at_least=0, below=2**31, words="0 to 2^31 - 1")]
 ModelName = Annotated[str, Allowed(holds=bool, words="a name of `fairbench list models`")]
+MethodName = Annotated[str, Allowed(holds=bool, words="a name of `fairbench list methods`")]
 _NAME = re.compile(r"[a-z0-9_-][a-z0-9_.-]*")
 
 
@@ -281,6 +282,8 @@ class Suite:
         model: architecture (`fairbench list models`).
         teacher: architecture of the teacher of distillation methods, trained by TRADES in the same suite.
         seeds: training seeds of a complete row.
+        baseline: the method with which every other one is compared, chosen before anybody looked; it changes no run and
+            enters no key.
         tuning: the budget by which every row's learning rate is found; None for the recipe's rate for all.
         methods: hyper-parameters that are others here than by a method's own defaults; part of the runs' keys.
         folder: where the suite file lies; resolves `dataset.file` and enters no key.
@@ -296,6 +299,7 @@ class Suite:
     recipe: Recipe
     evaluation: Evaluation
     seeds: Seeds = (0, 1, 2)
+    baseline: MethodName = "pgd-at"
     methods: tuple[MethodDefaults, ...] = ()
     tuning: Tuning | None = None
     folder: str = ""

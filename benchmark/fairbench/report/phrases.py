@@ -123,11 +123,12 @@ def _search(board: Board) -> list[str]:
 
 
 def separation_sentence(board: Board) -> str:
-    """Behind which statements about the order of rows which statistics stand."""
+    """Behind which statements about the order of rows which statistics stand, and what they take for granted."""
     return (
-        "Worst classes are separated by Bonferroni-Wilson envelopes, or by a paired test where two methods certainly "
-        "have the same worst class; all other keys by a hierarchical bootstrap over seeds and images "
-        f"({board.draws:,} draws, seed {board.bootstrap_seed}); Holm's correction over all pairs."
+        "Rows are separated by the difference of a key, with the luck of the test set from a bootstrap within classes "
+        f"({board.draws:,} draws, seed {board.bootstrap_seed}), the variance over seeds moderated over the board, the "
+        "lower of two rows given a bound of its bias, and Holm's correction over all pairs; taken for granted is that "
+        "the variances over seeds of the board's rows follow the one law that is fitted to them."
     )
 
 
@@ -155,7 +156,7 @@ def most_frequent(names: Iterable[str]) -> str:
 
 
 def candidates(board: Board, row: Row) -> list[str]:
-    """Names of the classes that may be the truly worst one (95 %), by label."""
+    """Names of the classes that may have the lowest accuracy on average over trainings (95 %), by label."""
     return [board.class_names[label] for label in sorted(row.candidates(board.attack))]
 
 

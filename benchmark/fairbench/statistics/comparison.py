@@ -7,15 +7,10 @@ import math
 
 import numpy as np
 
-from fairbench.outcomes.metrics import Vector, average, worst
+from fairbench.outcomes.metrics import Vector
 
 SMALLEST_BASELINE = 0.05
 """Worst class of a baseline below which rho explodes: 1.33 % to 2.33 % would be +.75."""
-
-
-def rho(accuracies: Vector, baseline: Vector) -> float:
-    """Relative gain of the worst class minus relative loss of the average, both signed; see `rho_of`."""
-    return rho_of(worst(accuracies), average(accuracies), (worst(baseline), average(baseline)))
 
 
 def rho_of(worst: float, average: float, baseline: tuple[float, float]) -> float:
@@ -37,11 +32,6 @@ def rho_of(worst: float, average: float, baseline: tuple[float, float]) -> float
 def class_gain(accuracies: Vector, baseline: Vector) -> Vector:
     """Per class, accuracy minus that of the baseline: who paid for the worst class's gain."""
     return accuracies - baseline
-
-
-def natural_error(clean: Vector) -> Vector:
-    """Per class, 1 - clean accuracy."""
-    return 1 - clean
 
 
 def boundary_error(clean: Vector, robust: Vector) -> Vector:

@@ -43,8 +43,3 @@ def spectral_norm(confusion: Counts) -> float:
     rates = confusion[present] / confusion[present].sum(axis=1, keepdims=True)
     rates[np.arange(len(rates)), np.flatnonzero(present)] = 0
     return float(np.linalg.norm(rates, ord=2))
-
-
-def flip_score(clean: Labels, attacked: Labels) -> float:
-    """Share of images whose prediction changes under attack, whether it was right or not; NaN without images."""
-    return float((clean != attacked).mean()) if len(clean) else math.nan

@@ -2,7 +2,7 @@
 
     mcnemar_power(0.02, discordant=0.06, images=1000)                   # .70, two checkpoints
     images_needed(0.02, discordant=0.06)                                # 1244, for power 80 %
-    seeds_needed(0.02, discordant=0.06, images=5000, seed_deviation=0.01)
+    seeds_needed(0.02, shared=0.02, luck=0.05, images=5000, seed_deviation=0.01)
 
 A study of checkpoints has one source of noise, the images; a study of methods has the seeds too, and neither replaces
 the other. `discordant` is the share of images on which two models differ, at least the difference itself. Where many
@@ -16,6 +16,7 @@ import numpy as np
 from scipy import special
 
 from fairbench.statistics.seeds import welch_degrees
+from fairbench.statistics.two_noises import half_width
 
 LIMIT = 1 << 24
 """Images or seeds that nobody has; what needs more is out of reach."""
@@ -23,6 +24,9 @@ LIMIT = 1 << 24
 TAIL = 9
 """Standard deviations of the discordant images that are summed over, and its square in images: by Bernstein's
 inequality the rest weighs less than 1e-17."""
+
+_MIDDLES = (np.arange(40) + 0.5) / 40
+"""Of equally likely parts of a distribution."""
 
 
 def mcnemar_power(difference: float, *, discordant: float, images: int, alpha: float = 0.05) -> float:
@@ -51,47 +55,45 @@ def mcnemar_power(difference: float, *, discordant: float, images: int, alpha: f
     return float(probability @ np.where(fewer < 0, 0, rejects))
 
 
-def unpaired_power(difference: float, *, accuracy: float, images: int, alpha: float = 0.05) -> float:
-    """The same for the z-test that forgets the pairing, to show what pairing is worth.
-
-    Args:
-        difference: true difference of the accuracies.
-        accuracy: mean of the two, in (0, 1).
-        images: seen by each.
-        alpha: level of the two-sided test.
-    """
-    score = difference / math.sqrt(2 * accuracy * (1 - accuracy) / images)
-    critical = special.ndtri(1 - alpha / 2)
-    return float(special.ndtr(score - critical) + special.ndtr(-score - critical))
-
-
 def method_power(
-    difference: float, *, discordant: float, images: int, seeds: int, seed_deviation: float, alpha: float = 0.05
+    difference: float,
+    *,
+    shared: float,
+    luck: float,
+    images: int,
+    seeds: int,
+    seed_deviation: float,
+    alpha: float = 0.05,
 ) -> float:
     """Probability that `fairbench.statistics.paired` tells two methods apart, each trained with several seeds.
 
-    The worst case for the images: all seeds of a method err on the same ones, so that more seeds do not average the
-    luck of the test set away.
+    More seeds average the spread of training away and the luck that every seed has for itself, but not the luck that
+    the seeds of a method share.
 
     Args:
         difference: true difference of the methods, in [-1, 1].
-        discordant: share of images that exactly one of two models classifies correctly, in (0, 1].
+        shared: variance of the difference on one image that all seeds have in common, as `Paired.shared`.
+        luck: variance on one image that every seed has for itself, as `Paired.luck`.
         images: of the class, or of the test set.
         seeds: of each method, at least 2.
-        seed_deviation: standard deviation of a method's accuracy over seeds, in the unit of the difference.
+        seed_deviation: standard deviation of a method's accuracy over seeds without that luck.
         alpha: level of the two-sided test.
 
     Raises:
-        ValueError: if the difference is larger than the discordant share, or there are fewer than 2 seeds.
+        ValueError: if there are fewer than 2 seeds.
     """
-    _check(difference, discordant)
     if seeds < 2:
         raise ValueError(f"Methods are compared over at least 2 seeds each, got {seeds}.")
-    luck, training = discordant / images, seed_deviation**2 / seeds
-    degrees = min(welch_degrees(luck, [(training, seeds - 1)] * 2), 1e9)  # the noncentral t wants a number
-    score = difference / math.sqrt(luck + 2 * training)
-    critical = special.stdtrit(degrees, 1 - alpha / 2)
-    return float(1 - special.nctdtr(degrees, score, critical) + special.nctdtr(degrees, score, -critical))
+    fixed, training = shared / images, (seed_deviation**2 + luck / images) / seeds
+    # Both variances over seeds are estimated: the mean over what they may come out as.
+    found = training * special.chdtri(seeds - 1, _MIDDLES) / (seeds - 1)
+    both = (found[:, None] + found).ravel()
+    degrees = welch_degrees(found, np.full(len(found), seeds - 1.0)).ravel()
+    needed = half_width(fixed, both, degrees, level=1 - alpha, count=images)
+    spread = math.sqrt(fixed + 2 * training)
+    if not spread:
+        return float(abs(difference) > needed[0])
+    return float(np.mean(special.ndtr((difference - needed) / spread) + special.ndtr((-difference - needed) / spread)))
 
 
 def images_needed(difference: float, *, discordant: float, power: float = 0.8, alpha: float = 0.05) -> int | None:
@@ -104,17 +106,17 @@ def images_needed(difference: float, *, discordant: float, power: float = 0.8, a
 def seeds_needed(
     difference: float,
     *,
-    discordant: float,
+    shared: float,
+    luck: float,
     images: int,
     seed_deviation: float,
     power: float = 0.8,
     alpha: float = 0.05,
 ) -> int | None:
     """Seeds of each of two methods, 2 at least; None if the images alone are too few."""
+    noise = {"shared": shared, "luck": luck, "seed_deviation": seed_deviation}
     return _smallest(
-        lambda seeds: method_power(
-            difference, discordant=discordant, images=images, seeds=seeds, seed_deviation=seed_deviation, alpha=alpha
-        ),
+        lambda seeds: method_power(difference, images=images, seeds=seeds, alpha=alpha, **noise),
         power,
         2,
     )

@@ -1,13 +1,13 @@
 """Training noise: what a few seeds say about a method.
 
     t_interval([0.30, 0.32, 0.31])              # of the mean over all possible seeds
-    welch_degrees(0.8, [(0.2, 2)])              # of an error made of images and seeds
+    welch_degrees(variances, degrees)           # of differences between methods
 
 Three seeds estimate a spread badly, and Student's t says so: its interval is 2.2 times as wide as the normal one.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import special
@@ -33,29 +33,15 @@ def mean_variance(values: Sequence[float] | Vector) -> float:
     return float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else 0.0
 
 
-def welch_degrees(exact: float, estimated: Iterable[tuple[float, int]]) -> float:
-    """Degrees of freedom of a sum of variances (Satterthwaite 1946, Welch 1947).
+def welch_degrees(variances: Vector, degrees: Vector) -> Vector:
+    """Degrees of freedom of the sum of two estimated variances, of all pairs (Satterthwaite 1946, Welch 1947).
 
     Args:
-        exact: the part from many images, taken as known.
-        estimated: parts from few seeds, each with its degrees of freedom (seeds - 1).
+        variances: of the parts, (parts,).
+        degrees: of freedom of each, (parts,); a part with 0 is none.
     """
-    parts = [(variance, degrees) for variance, degrees in estimated if variance > 0]
-    if not parts:
-        return math.inf
-    total = exact + math.fsum(variance for variance, _ in parts)
-    return total**2 / math.fsum(variance**2 / degrees for variance, degrees in parts)
-
-
-def stouffer(p_values: Vector, signs: Vector, *, correlation: Vector) -> float:
-    """Two-sided p of per-seed tests combined (Stouffer 1949, Strube 1985).
-
-    The tests see the same images, so their scores are correlated; to call them independent rejects far too often.
-
-    Args:
-        p_values: two-sided, (seeds,).
-        signs: directions, (seeds,), in {-1, 0, 1}.
-        correlation: of the scores, (seeds, seeds).
-    """
-    scores = -signs * special.ndtri(np.maximum(p_values, np.finfo(float).tiny) / 2)
-    return float(2 * special.ndtr(-abs(scores.sum()) / math.sqrt(correlation.sum())))
+    squares = np.where(degrees > 0, variances**2 / np.maximum(1e-9, degrees), 0.0)
+    total = variances[:, None] + variances
+    below = squares[:, None] + squares
+    most: Vector = np.maximum(degrees[:, None], degrees)
+    return np.where(below > 0, total**2 / np.where(below > 0, below, 1), most)

@@ -1,81 +1,149 @@
 """Who is better than whom beyond doubt: a matrix from which rank intervals and tie groups follow.
 
-    better = separated(found["average"])            # better[i, j]: i is better than j
-    better = separated_by_worst_class(verdicts)
+    duels = pairs(found["average"], spread=class_spread(verdicts), sizes=key_images(verdicts, "average"))
+    separated(duels)[i, j]                          # i is better than j; holds for all pairs together
+    against(duels, baseline=2).decisions            # every method against one that was named in advance
 
-Over all pairs together, the probability of any false statement is at most alpha.
+Over all pairs together the probability of a false statement is at most alpha, as far as the variance of a method over
+seeds is what its board leads to expect (`fairbench.statistics.seed_variance`). The methods may have other variances,
+and other classes.
 
-Means over the worst classes are biased down, and most for the fairest method. The lower one of a pair is given the
-bound of `Resampled.bias`, the higher one nothing.
+Keys that look at the worst classes are biased down, and most for the fairest method. The lower one of a pair is given
+the bound of `Resampled.bias`, the higher one nothing. So the worst class needs no class that both have in common.
 """
 
-from itertools import combinations
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from fairbench.outcomes.metrics import Vector
 from fairbench.statistics.bootstrap import Resampled
-from fairbench.statistics.envelope import envelope
-from fairbench.statistics.holm import holm_pairs
-from fairbench.statistics.paired import paired
-from fairbench.statistics.seeds import mean_variance, welch_degrees
-from fairbench.statistics.verdicts import Verdicts
-from fairbench.statistics.worst_class import candidate_set
+from fairbench.statistics.holm import holm, holm_pairs
+from fairbench.statistics.seed_variance import moderated
+from fairbench.statistics.seeds import welch_degrees
+from fairbench.statistics.two_noises import half_width, p_value
 
 Better = npt.NDArray[np.bool_]
 """(methods, methods): row is better than column; both ways false for a tie."""
 
 
-def pair_p_values(resampled: Resampled) -> Vector:
-    """Two-sided p-values of all pairs on a key that is higher for the better, (methods, methods), not yet adjusted.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pairs:
+    """All pairs of methods on one key; row minus column.
 
-    Images through the paired bootstrap, seeds through their spread, Student's t with Welch's degrees of freedom.
+    Attributes:
+        values: the key, averaged over seeds, (methods,).
+        bias: how far each value may lie below the truth on average, at most, (methods,).
+        images: variance of the difference over test sets, (methods, methods).
+        training: its variance over trainings.
+        degrees: of freedom of that.
+        count: images behind a difference.
     """
-    values = resampled.values
-    covariance = np.atleast_2d(np.cov(resampled.images, rowvar=False))
-    training = [(mean_variance(seeds), len(seeds) - 1) for seeds in resampled.seeds]
-    p_values = np.ones((len(values), len(values)))
-    for i, j in combinations(range(len(values)), 2):
-        winner, loser = (i, j) if values[i] >= values[j] else (j, i)
-        lead = values[winner] - values[loser] - resampled.bias[loser]
-        images = max(0.0, covariance[i, i] + covariance[j, j] - 2 * covariance[i, j])
-        total = images + training[i][0] + training[j][0]
-        if lead > 0:
-            degrees = welch_degrees(images, (training[i], training[j]))
-            statistic = lead / np.sqrt(total) if total else np.inf
-            p_values[i, j] = p_values[j, i] = 2 * special.stdtr(degrees, -statistic)
-    return p_values
+
+    values: Vector
+    bias: Vector
+    images: Vector
+    training: Vector
+    degrees: Vector
+    count: Vector
+
+    @property
+    def differences(self) -> Vector:
+        """(methods, methods)."""
+        return self.values[:, None] - self.values
+
+    @cached_property
+    def p_values(self) -> Vector:
+        """Two-sided, (methods, methods), not yet adjusted; the lower one is given its bias."""
+        lower = np.where(self.differences > 0, self.bias, self.bias[:, None])
+        lead = np.abs(self.differences) - lower
+        upper = np.triu_indices(len(lead), k=1)
+        parts = (self.images[upper], self.training[upper], self.degrees[upper])
+        found = np.ones_like(lead)
+        found[upper] = p_value(lead[upper], *parts, count=self.count[upper])
+        both: Vector = np.minimum(found, found.T)
+        return both
+
+    def half_widths(self, *, level: float) -> Vector:
+        """Of intervals of the differences, (methods, methods), without the bias."""
+        return half_width(self.images, self.training, self.degrees, level=level, count=self.count)
 
 
-def separated(resampled: Resampled, *, alpha: float = 0.05) -> Better:
-    """Separation on a smooth key: average, or a mean of at least two worst classes. Holm over all pairs.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AgainstOne:
+    """Every method against one that was named before anybody looked.
 
-    A mean over a single class is the minimum; it has `separated_by_worst_class`.
+    Attributes:
+        differences: of the key, method minus that one, (methods,).
+        intervals: of the differences, (methods, 2); all hold together.
+        decisions: 1 better, -1 worse, 0 not known, (methods,); all hold together.
+        visible: difference that is found half the time, the median over the methods; NaN without another method.
     """
-    significant = holm_pairs(pair_p_values(resampled)) <= alpha
-    return significant & (resampled.values[:, None] > resampled.values)
+
+    differences: Vector
+    intervals: Vector
+    decisions: npt.NDArray[np.int64]
+    visible: float
 
 
-def separated_by_worst_class(verdicts: Verdicts, *, alpha: float = 0.05) -> Better:
-    """Separation on the worst class, of which there is no paired quantity: each model has its own.
+def pairs(resampled: Resampled, *, spread: Vector, sizes: Vector) -> Pairs:
+    """What is known of every pair.
 
-    Two methods are separated if their envelopes are disjoint, each at level 1 - alpha / methods, so that all of them
-    hold together; for two methods that is 1 - alpha / 2. Or if one and the same class is the only candidate of both, in
-    every seed, and the paired test on it rejects after Holm over all pairs.
+    Args:
+        resampled: the key.
+        spread: of the methods' classes over seeds, see `fairbench.statistics.seed_variance.class_spread`.
+        sizes: images behind the key of each method, (methods,), see `key_images`.
     """
-    names = verdicts.names
-    seeds = {name: verdicts.accuracies(name) for name in names}
-    envelopes = [envelope(seeds[name], level=1 - alpha / max(2, len(names))) for name in names]
-    low, high = np.array(envelopes).T
-    candidates = [frozenset[int]().union(*(candidate_set(found) for found in seeds[name])) for name in names]
-    p_values, differences = np.ones((2, len(names), len(names)))
-    for i, j in combinations(range(len(names)), 2):
-        if len(candidates[i]) == 1 and candidates[i] == candidates[j]:
-            images = verdicts.labels == next(iter(candidates[i]))
-            found = paired(verdicts.correct[names[i]][:, images], verdicts.correct[names[j]][:, images])
-            p_values[i, j] = p_values[j, i] = found.p_value
-            differences[i, j], differences[j, i] = found.difference, -found.difference
-    better: Better = (low[:, None] > high) | ((holm_pairs(p_values) <= alpha) & (differences > 0))
-    return better
+    seeds = np.array([len(values) for values in resampled.seeds])
+    noise = moderated(resampled, spread=spread)
+    training = noise.variances / seeds
+    own = np.diag(resampled.shared)
+    return Pairs(
+        values=resampled.values,
+        bias=resampled.bias,
+        images=np.maximum(0, own[:, None] + own - 2 * resampled.shared),
+        training=training[:, None] + training,
+        degrees=welch_degrees(training, noise.degrees),
+        count=np.minimum(sizes[:, None], sizes),
+    )
+
+
+def separated(duels: Pairs, *, alpha: float = 0.05) -> Better:
+    """By Holm's correction over all pairs."""
+    significant = holm_pairs(duels.p_values) <= alpha
+    return significant & (duels.differences > 0)
+
+
+def against(duels: Pairs, baseline: int, *, alpha: float = 0.05) -> AgainstOne:
+    """The family of pairs with one method: Holm's correction over those alone, and Bonferroni's for the intervals."""
+    differences = duels.differences[:, baseline]
+    others = np.arange(len(differences)) != baseline
+    adjusted = np.ones(len(differences))
+    adjusted[others] = holm(duels.p_values[others, baseline])
+    half = duels.half_widths(level=1 - alpha / max(1, int(others.sum())))[:, baseline]
+    low, high = differences - half - duels.bias[baseline], differences + half + duels.bias
+    decisions = np.where(adjusted <= alpha, np.sign(differences), 0).astype(np.int64)
+    # Holm may decide where Bonferroni leaves a little of the other side open.
+    low, high = np.where(decisions > 0, np.maximum(0, low), low), np.where(decisions < 0, np.minimum(0, high), high)
+    intervals = np.where(others[:, None], np.stack([low, high], axis=1), 0)
+    visible = half[others] + duels.bias[baseline]
+    return AgainstOne(
+        differences=differences,
+        intervals=intervals,
+        decisions=decisions,
+        visible=float(np.median(visible)) if others.any() else np.nan,
+    )
+
+
+def visible_difference(duels: Pairs, *, alpha: float = 0.05) -> float:
+    """The lead that a pair of the board needs to be told apart while all pairs are corrected for; the median of pairs.
+
+    A true difference of that size is found half the time. NaN for one method.
+    """
+    upper = np.triu_indices(len(duels.values), k=1)
+    if not upper[0].size:
+        return np.nan
+    half = duels.half_widths(level=1 - alpha / upper[0].size)
+    return float(np.median((half + np.maximum(duels.bias[:, None], duels.bias))[upper]))

@@ -1,6 +1,7 @@
 """Rows that share a place because nobody can tell them from the best of them."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,10 @@ from fairbench.outcomes.metrics import Vector
 
 
 def tie_groups(
-    values: Vector | Sequence[float], average: Vector | Sequence[float], *, better: npt.NDArray[np.bool_]
+    values: Vector | Sequence[float | Fraction],
+    average: Vector | Sequence[float | Fraction],
+    *,
+    better: npt.NDArray[np.bool_],
 ) -> list[list[int]]:
     """Groups of methods, by index, best group first.
 
@@ -17,7 +21,7 @@ def tie_groups(
     one anchors the next. Membership is a statement about the anchor, not about all pairs.
 
     Args:
-        values: the key, higher is better, (methods,).
+        values: the key, higher is better, (methods,); fractions tie exactly.
         average: average robust accuracy, by which a group is sorted, (methods,).
         better: row separated above column, (methods, methods).
     """

@@ -12,12 +12,13 @@ from fairbench.boards.board import Board
 from fairbench.boards.building import build_boards
 from fairbench.boards.row import Row
 from fairbench.outcomes import metrics
-from fairbench.outcomes.metrics import Vector, class_accuracies
+from fairbench.outcomes.metrics import Vector, average, class_accuracies, worst
 from fairbench.outcomes.store import read_outcomes, write_outcomes
 from fairbench.protocol.attack_names import Attack
 from fairbench.report.site.measures import Measure, MeasureCell, measures, rho_remark
 from fairbench.report.site.method_page import method_pages
-from fairbench.statistics import attack_gap, boundary_error, rho
+from fairbench.statistics import attack_gap, boundary_error
+from fairbench.statistics.comparison import rho_of
 from fixture_types import WriteRun
 
 NAMES = ["cat", "dog", "owl", "yak"]
@@ -143,7 +144,8 @@ def test_rho_is_measured_against_the_means_of_the_baseline(results: Path, write_
         write_run("pgd-at", seed=seed, autoattack=(7, 5, 3))
     board = board_of(results)
     row, base = row_of(board, "fair"), row_of(board, "pgd-at")
-    expected = rho(*(each.results[0].accuracies["autoattack"].values for each in (row, base)))
+    own, reference = (each.results[0].accuracies["autoattack"].values for each in (row, base))
+    expected = rho_of(worst(own), average(own), (worst(reference), average(reference)))
     assert by_name(board, row)["ρ"].cells["autoattack"] == as_shown([expected] * 3, "{:+.2f}".format)
     assert by_name(board, base)["ρ"].cells["autoattack"] == MeasureCell(mean="+0.00", seeds="+0.00, +0.00, +0.00")
     assert not rho_remark(board, row)

@@ -7,6 +7,7 @@ from functools import partial
 from fairbench.boards.board import Board
 from fairbench.boards.row import Row
 from fairbench.outcomes.metrics import average, worst, worst_share
+from fairbench.report.evidence import against_baseline, baseline_sentence, leading_sentence, power_sentence
 from fairbench.report.headings import heading
 from fairbench.report.phrases import (
     NOTHING,
@@ -27,7 +28,7 @@ class PaperCell:
 
     Attributes:
         text: as it stands, not escaped.
-        best: nothing in the column is better beyond doubt.
+        best: it may have the first place by the column's key.
     """
 
     text: str
@@ -66,7 +67,8 @@ def paper_table(board: Board) -> PaperTable:
     """Ranked rows in their order, then models that were trained elsewhere; incomplete rows are named in the caption."""
     names = attack_names(board)
     weaker = () if board.attack == "pgd20" else (names["pgd20"],)
-    headings = ("Rank", "Method", "Worst class", "Worst 20 %", "Average", *weaker, names["clean"], "Cost")
+    compared = () if board.baseline is None else ("Worst, vs baseline", "Average, vs baseline")
+    headings = ("Rank", "Method", "Worst class", "Worst 20 %", "Average", *compared, *weaker, names["clean"], "Cost")
     ranked = tuple(_line(board, row, index) for index, row in enumerate(board.ranked))
     external = tuple(_line(board, row, None) for row in board.external)
     return PaperTable(
@@ -81,7 +83,7 @@ def points(share: float) -> str:
 
 def _line(board: Board, row: Row, index: int | None) -> PaperLine:
     attack = board.attack
-    low, high = row.envelope(attack)
+    low, high = row.envelope(attack) if index is None else board.standings["worst"].intervals[index]
     cells = [
         PaperCell(text=NOTHING if index is None else _places(board, index)),
         PaperCell(text=row_name(row)),
@@ -89,6 +91,7 @@ def _line(board: Board, row: Row, index: int | None) -> PaperLine:
         _key(board, "worst-20", index, points(row.summary(attack, partial(worst_share, percent=20)).mean)),
         _key(board, "average", index, points(row.summary(attack, average).mean)),
     ]
+    cells += _against(board, index)
     if attack != "pgd20":
         cells.append(PaperCell(text=points(row.summary("pgd20", average).mean)))
     cells += [PaperCell(text=points(row.summary("clean", average).mean)), PaperCell(text=multiple(row.cost))]
@@ -96,7 +99,15 @@ def _line(board: Board, row: Row, index: int | None) -> PaperLine:
 
 
 def _key(board: Board, key: str, index: int | None, text: str) -> PaperCell:
-    return PaperCell(text=text, best=index is not None and index in board.standings[key].groups[0])
+    return PaperCell(text=text, best=index is not None and int(board.standings[key].ranks[index, 0]) == 1)
+
+
+def _against(board: Board, index: int | None) -> list[PaperCell]:
+    """Better, worse or not known, and by how many points; nothing on a board without its baseline."""
+    if board.baseline is None:
+        return []
+    verdicts = [None if index is None else against_baseline(board, key)[index] for key in ("worst", "average")]
+    return [PaperCell(text=verdict.text if verdict else NOTHING) for verdict in verdicts]
 
 
 def _places(board: Board, index: int) -> str:
@@ -112,8 +123,9 @@ def _caption(board: Board) -> str:
         sentences.append(
             f"Percent, means over {many}; worst classes are taken per seed, with {LEVEL} intervals over images and "
             "seeds in brackets. Rank: first and last place that a row may have by its worst class, all of them "
-            f"together at {LEVEL}; bold: not separated from the best of the column. {separation_sentence(board)}"
+            f"together at {LEVEL}; bold: may have the first place of the column. {separation_sentence(board)}"
         )
+        sentences += filter(None, [leading_sentence(board), power_sentence(board), baseline_sentence(board)])
     sentences.append(
         "Cost: of training, as a multiple of PGD-10 adversarial training. Upper bounds on true robustness."
     )

@@ -24,6 +24,7 @@ from fairbench.protocol.thresholds import (
 from fairbench.report.phrases import listed, plural, radius, settings
 from fairbench.statistics.bootstrap import DRAWS
 from fairbench.statistics.keys import SHARES
+from fairbench.statistics.row_interval import FEW
 
 KEY_NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -242,13 +243,17 @@ def _statistics(suite: Suite) -> str:
         f"Training is repeated with {'seed' if len(suite.seeds) == 1 else 'seeds'} {listed(suite.seeds)}; a row needs "
         f"{REQUIRED_SEEDS} finished seeds, and none that failed, to be ranked. Metrics are computed from the "
         f"accuracies per class under {attack[suite.evaluation.tier]}, seed by seed, and then averaged over seeds. Rows "
-        f"are ordered by the worst class and can be ordered by each key: {keys}. The worst class has the "
-        "Bonferroni-Wilson envelope, widened by the variance over seeds; other keys have a hierarchical bootstrap over "
-        f"seeds, and over images within each class, the same for all methods ({DRAWS:,} draws, seed {BOOTSTRAP_SEED}). "
-        "Two rows are separated on the worst class if their envelopes are disjoint at a level corrected for the number "
-        "of rows, or if both certainly have the same worst class and the paired test on it rejects; on other keys if "
-        "the paired bootstrap, with the variance over seeds and Student's t, rejects; Holm's correction over all "
-        "pairs, 5 %. Places and groups follow from the separations."
+        f"are ordered by the worst class and can be ordered by each key: {keys}. The luck of the "
+        "test set is resampled within each class, the same images for all methods and seeds "
+        f"({DRAWS:,} draws, seed {BOOTSTRAP_SEED}), with a floor for small classes. The interval of a value v (95 %) is "
+        "v - h to v + b + h, where h^2 = z^2 V + t^2 s^2 / S with the variance V over test sets that seeds share, the "
+        "variance s^2 over S seeds and Student's t, and b bounds the downward bias of a minimum; where fewer than "
+        f"{FEW} images of the worst class are right or wrong it is the Bonferroni-Wilson envelope. Two rows are "
+        "separated if their difference, less b of the lower one, exceeds such a half-width, with variances over seeds "
+        "moderated over the board (Smyth 2004; d0 the lowest that the variances do not contradict); Holm's correction "
+        "over all pairs, 5 %. Places and groups follow from the separations. In a second family, named in advance, "
+        f"every row is compared with the baseline, {suite.baseline}; Holm's correction over those pairs, 5 %. Equal "
+        "counts tie exactly. The separations assume that the variances over seeds follow the law fitted to the board."
     )
 
 

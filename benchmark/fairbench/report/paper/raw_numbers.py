@@ -16,6 +16,7 @@ from fairbench.boards.board import Board
 from fairbench.boards.row import Row
 from fairbench.boards.seed_result import SeedResult
 from fairbench.outcomes.metrics import average, deviation, gini, normalised_deviation, spread, worst, worst_class
+from fairbench.report.evidence import WORDS
 from fairbench.report.phrases import card_of
 from fairbench.statistics import KEYS, largest
 
@@ -65,10 +66,18 @@ def _keys(board: Board, index: int) -> Iterator[tuple[str, Value]]:
         yield f"{key}_last_place", int(found.ranks[index, 1])
         yield f"{key}_group", next(place for place, group in enumerate(found.groups, start=1) if index in group)
         yield f"{key}_best_share", float(found.best[index])
+        yield f"{key}_visible_difference", found.visible
+        if found.against:
+            yield f"{key}_minus_baseline", float(found.against.differences[index])
+            yield f"{key}_minus_baseline_low", float(found.against.intervals[index, 0])
+            yield f"{key}_minus_baseline_high", float(found.against.intervals[index, 1])
+            yield f"{key}_against_baseline", WORDS[int(found.against.decisions[index])]
 
 
 def _numbers(board: Board, row: Row) -> Iterator[tuple[str, Value]]:
     attack = board.attack
+    yield "worst_envelope_low", row.envelope(attack).low
+    yield "worst_envelope_high", row.envelope(attack).high
     for each in board.attacks:
         yield f"{each}_average", row.summary(each, average).mean
         yield f"{each}_worst", row.summary(each, worst).mean

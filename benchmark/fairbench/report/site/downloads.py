@@ -23,8 +23,10 @@ from fairbench.boards.board import Board
 from fairbench.boards.row import Row
 from fairbench.boards.seed_result import SeedResult
 from fairbench.protocol.attack_names import Attack
+from fairbench.report.evidence import WORDS
 from fairbench.report.paper import to_bibtex, to_csv, to_latex
 from fairbench.report.phrases import card_of
+from fairbench.statistics import Standings
 
 FORMATS: Mapping[str, str] = MappingProxyType(
     {".csv": "CSV", ".json": "JSON", ".tex": "LaTeX", ".bib": "BibTeX", ".parquet": "parquet"}
@@ -56,6 +58,10 @@ def downloads(board: Board) -> dict[str, bytes]:
         "protocol": board.protocol,
         "class_names": board.class_names,
         "images_per_class": board.counts,
+        "baseline": board.baseline_name,
+        "visible_differences": {
+            key: None if math.isnan(one.visible) else _rounded(one.visible) for key, one in board.standings.items()
+        },
         "bootstrap": {"draws": board.draws, "seed": board.bootstrap_seed},
         "rows": [_row(row, kind) | _standing(board, kind, number) for kind, number, row in _rows(board)],
     }
@@ -120,10 +126,24 @@ def _standing(board: Board, kind: str, number: int) -> dict[str, Any]:
             "ranks": [int(rank) for rank in standing.ranks[number]],
             "group": next(place for place, group in enumerate(standing.groups, start=1) if number in group),
             "best_share": _rounded(standing.best[number]),
+            **_against(standing, number),
         }
         for key, standing in board.standings.items()
     }
     return {"rank": number + 1, "standings": found}
+
+
+def _against(standing: Standings, number: int) -> dict[str, Any]:
+    """A row minus the baseline, where there is one."""
+    found = standing.against
+    if found is None:
+        return {}
+    compared = {
+        "difference": _rounded(found.differences[number]),
+        "interval": [_rounded(end) for end in found.intervals[number]],
+        "verdict": WORDS[int(found.decisions[number])],
+    }
+    return {"against_baseline": compared}
 
 
 def _rounded(value: float) -> float:

@@ -3,7 +3,7 @@
 import jinja2
 
 from fairbench.outcomes import literature, metrics
-from fairbench.report import headings, phrases
+from fairbench.report import evidence, headings, phrases
 from fairbench.report.site import (
     addresses,
     downloads,
@@ -35,6 +35,11 @@ def environment() -> jinja2.Environment:
         "MANY_CLASSES": phrases.MANY_CLASSES,
         "POLICY": shared_files.POLICY,
         "average": metrics.average,
+        "against_baseline": evidence.against_baseline,
+        "baseline_sentence": evidence.baseline_sentence,
+        "compared_keys": ranking_table.compared_keys,
+        "leading_sentence": evidence.leading_sentence,
+        "power_sentence": evidence.power_sentence,
         "worst": metrics.worst,
         "anchor": headings.anchor,
         "attack_names": phrases.attack_names,
@@ -52,7 +57,7 @@ def environment() -> jinja2.Environment:
         "flag_headings": [heading for heading, _ in flags.COLUMNS.values()],
         "formats": downloads.FORMATS,
         "heat_views": heat_map.heat_views,
-        "key_title": ranking_table.key_title,
+        "key_title": evidence.key_title,
         "measures": measures.measures,
         "method_address": addresses.method_address,
         "needs_teacher": ranking_table.needs_teacher,
@@ -66,7 +71,7 @@ def environment() -> jinja2.Environment:
         "rho_remark": measures.rho_remark,
         "row_name": phrases.row_name,
         "scatters": pictures.scatters,
-        "shown_keys": ranking_table.shown_keys,
+        "shown_keys": evidence.shown_keys,
         "key_ranks": key_ranks.key_ranks,
         "statistics_sentence": sentences.statistics_sentence,
         "tail_key": ranking_table.tail_key,

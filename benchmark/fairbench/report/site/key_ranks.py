@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from fairbench.boards.board import Board
 from fairbench.boards.row import Row
 from fairbench.outcomes.metrics import Interval
+from fairbench.report.evidence import Verdict, against_baseline, key_title, shown_keys
 from fairbench.report.phrases import row_name
-from fairbench.report.site.ranking_table import RankSpan, key_title, places, shown_keys
+from fairbench.report.site.ranking_table import RankSpan, places
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +25,7 @@ class KeyRank:
         interval: of 95 % over seeds and images.
         seeds: of 95 % over seeds alone, cut off where no value can be.
         place: rank, group, and how often it is the first.
+        against: the baseline; None for itself, and without one.
     """
 
     title: str
@@ -31,6 +33,7 @@ class KeyRank:
     interval: Interval
     seeds: Interval
     place: RankSpan
+    against: Verdict | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +56,7 @@ def key_ranks(board: Board, row: Row) -> list[KeyRank]:
             interval=Interval(*found.intervals[number].tolist()),
             seeds=Interval(*found.seed_intervals[number].clip(0, 2 if key == "average+worst" else 1).tolist()),
             place=places(board, key)[number],
+            against=against_baseline(board, key)[number],
         )
         for key in shown_keys(board)
         for found in [board.standings[key]]

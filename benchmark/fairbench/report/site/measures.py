@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
-from fairbench.boards.board import BASELINE, Board
+from fairbench.boards.board import Board
 from fairbench.boards.row import Row, Summary
 from fairbench.outcomes.metrics import (
     Interval,
@@ -88,10 +88,10 @@ def rho_remark(board: Board, row: Row) -> str:
     if row.provenance.role == "teacher":
         return ""
     if board.baseline is None:
-        return f"There is no ρ, because {BASELINE} is not ranked here."
+        return f"There is no ρ, because {board.baseline_name} is not ranked here."
     if math.isnan(row.rho(board.baseline, board.attack)):
         name, least = attack_names(board)[board.attack], f"{100 * SMALLEST_BASELINE:g} %"
-        return f"There is no ρ under {name}, because the worst class of {BASELINE} is below {least}."
+        return f"There is no ρ under {name}, because the worst class of {board.baseline_name} is below {least}."
     return ""
 
 
@@ -141,7 +141,9 @@ def _envelopes(board: Board, row: Row) -> Measure:
             )
             for attack in board.attacks
         }
-    return Measure(name="Its envelope, %", meaning=f"interval of 95 % over {over}, Bonferroni-Wilson", cells=cells)
+    return Measure(
+        name="Its envelope, %", meaning=f"guaranteed interval of 95 % over {over}, Bonferroni-Wilson", cells=cells
+    )
 
 
 def _of_attacks(board: Board, row: Row) -> Iterator[Measure]:
@@ -183,7 +185,7 @@ def _of_baseline(board: Board, row: Row) -> Iterator[Measure]:
         reference = base.summary(attack, worst).mean, base.summary(attack, average).mean
         seeds = zip(row.summary(attack, worst).values, row.summary(attack, average).values, strict=True)
         found[attack] = _summary(rho_of(lowest, mean, reference) for lowest, mean in seeds)
-    meaning = f"gain of the worst class minus loss of the average, relative to {BASELINE}"
+    meaning = f"gain of the worst class minus loss of the average, relative to {board.baseline_name}"
     yield _measure(board, row, name="ρ", meaning=meaning, found=found, show=_signed)
 
 

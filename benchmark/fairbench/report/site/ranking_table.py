@@ -14,7 +14,7 @@ from fairbench.boards.board import Board
 from fairbench.boards.row import Row
 from fairbench.report.phrases import attack_names, card_of
 from fairbench.report.site.sentences import few_images
-from fairbench.statistics.keys import SHARES, distinct_keys, share_size
+from fairbench.statistics.keys import SHARES, share_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,7 @@ def columns(board: Board) -> list[Column]:
             kind="number headline" if few_images(board) else "number",
             help="mean of the worst classes",
         ),
+        *_baseline_column(board),
         *(
             Column(name=f"{attack}-{name}", title=title, above=names[attack])
             for attack in others
@@ -103,6 +104,27 @@ def columns(board: Board) -> list[Column]:
     ]
 
 
+def _baseline_column(board: Board) -> list[Column]:
+    if board.baseline is None or len(board.ranked) < 2:
+        return []
+    return [
+        Column(
+            name="baseline",
+            title=str(card_of(board.baseline)["title"]),
+            above="against the baseline",
+            kind="against",
+            help="better, worse or not known; difference in points, with an interval; sorts by the average",
+        )
+    ]
+
+
+def compared_keys(board: Board) -> list[str]:
+    """By which every row is compared with the baseline in the ranking; none without one."""
+    if not _baseline_column(board):
+        return []
+    return list(dict.fromkeys(["worst", *([tail_key(board)] if few_images(board) else []), "average"]))
+
+
 def tail_key(board: Board) -> str:
     """The smallest share of the worst classes that is more than the worst one; the largest share if none is."""
     present = sum(count > 0 for count in board.counts)
@@ -119,17 +141,6 @@ def places(board: Board, key: str) -> list[RankSpan]:
         RankSpan(first=int(first), last=int(last), group=groups[row], best=round(float(found.best[row]), 9))
         for row, (first, last) in enumerate(found.ranks)
     ]
-
-
-def key_title(key: str) -> str:
-    """What a key of `fairbench.statistics` is called: `worst class`, `worst 20 %`, `average`."""
-    titles = {"worst": "worst class", "average+worst": "average + worst class"}
-    return titles.get(key, f"worst {SHARES[key]} %" if key in SHARES else key)
-
-
-def shown_keys(board: Board) -> list[str]:
-    """Keys that are not another one on so few classes."""
-    return distinct_keys(sum(count > 0 for count in board.counts))
 
 
 def traits(row: Row) -> dict[str, str]:

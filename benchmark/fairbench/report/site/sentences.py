@@ -40,9 +40,10 @@ def few_images(board: Board) -> bool:
 def statistics_sentence(board: Board) -> str:
     """How the intervals of a ranking come about, and how to make them again."""
     return (
-        "Intervals are 95 %, over images and seeds: the Bonferroni-Wilson envelope for the worst class, "
-        f"{board.draws:,} bootstrap draws with seed {board.bootstrap_seed} for the rest. A row may have any rank of "
-        "its span, for all rows together at 95 %; rows of one group cannot be told from the best of it."
+        "Intervals are 95 % for a row by itself, over images and seeds, by a bootstrap within classes "
+        f"({board.draws:,} draws, seed {board.bootstrap_seed}) and Student’s t; those of the worst classes reach "
+        "further up, because an observed minimum lies below the true one. A row may have any rank of its span, for all "
+        "rows together at 95 %, key by key; rows of one group cannot be told from the best of it."
     )
 
 

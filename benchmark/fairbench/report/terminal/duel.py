@@ -84,14 +84,13 @@ def _tests(found: HeadToHead, *, attack: str) -> Table:
             pair = [str(int(count)) for count in (first, second)]
             seed = _seed_names(found, place)
             table.add_row(name, seed, *pair, _signed((first - second) / contest.images), "", _p(p_value), "")
-        low, high = contest.interval
-        spread = f" [{_signed(low)}, {_signed(high)}]" if math.isfinite(low) else ""
+        low, high = tested.interval
         table.add_row(
             "",
             "all",
             str(int(tested.first_only.sum())),
             str(int(tested.second_only.sum())),
-            f"{_signed(tested.difference)}{spread}",
+            f"{_signed(tested.difference)} [{_signed(low)}, {_signed(high)}]",
             f"{contest.effect:+.2f}" if math.isfinite(contest.effect) else NOTHING,
             _p(tested.p_value),
             _p(contest.adjusted),
@@ -110,7 +109,10 @@ def _seed_names(found: HeadToHead, place: int) -> str:
 def _explanation(found: HeadToHead) -> str:
     sentences = [
         "Per seed: exact McNemar on two checkpoints.",
-        "All: the difference of the methods over images and seeds, with a 95 % interval over seeds alone.",
+        (
+            "All: the difference of the methods with its 95 % interval over images and seeds; p is at most .05 where "
+            "it leaves out 0."
+        ),
         f"Holm over {plural(found.pairs, 'pair')}.",
         "Effect: Cohen's g, the first's share of the discordant images minus one half.",
     ]
@@ -127,10 +129,11 @@ def _needs(contest: Contest, *, pairs: int) -> list[str]:
     images = [contest.images_for(DIFFERENCE, tests=tests) for tests in (1, pairs)]
     counts = [plural(number, "image") if number else "more images than there are" for number in images]
     sentences = [f"{scale}: two checkpoints need {counts[0]}{_corrected(counts[1], pairs)};"]
-    if math.isfinite(contest.seed_deviation):
+    deviation = contest.paired.seed_deviation
+    if math.isfinite(deviation):
         seeds = [_seeds(contest, number, tests=tests) for number, tests in zip(images, (1, pairs), strict=True)]
-        spread = f"{100 * contest.seed_deviation:.1f} points"
-        sentences.append(f"  two methods that spread by {spread} over seeds, {seeds[0]}{_corrected(seeds[1], pairs)}.")
+        spread = f"{100 * deviation:.1f} points over seeds beyond the luck with images"
+        sentences.append(f"  two methods that spread by {spread}, {seeds[0]}{_corrected(seeds[1], pairs)}.")
     return sentences
 
 

@@ -8,6 +8,7 @@ from fairbench.boards.row import Row
 from fairbench.boards.seed_result import SeedResult
 from fairbench.outcomes.audit import Audit
 from fairbench.outcomes.metrics import average, worst
+from fairbench.report.evidence import against_baseline, leading_sentence, power_sentence
 from fairbench.report.headings import heading
 from fairbench.report.phrases import NOTHING, attack_names, audit_bound, multiple, percent, raised
 
@@ -23,41 +24,46 @@ def terminal_table(board: Board) -> Table:
         style = "bold" if attack == board.attack else ""
         table.add_column(f"{names[attack]}\nworst", justify="right", style=style)
         table.add_column(f"{names[attack]}\naverage", justify="right")
+    compared = [key for key in ("worst", "average") if board.baseline and len(board.ranked) > 1]
+    for key in compared:
+        table.add_column(f"{key}, against\n{escape(board.baseline_name)}")
     if board.tier == "fast":
         table.add_column("missed at\nmost (95 %)", justify="right")
     table.add_column("cost\n× PGD-AT", justify="right")
     table.add_column("seeds", justify="right")
-    for row, (first, last) in zip(board.ranked, places, strict=True):
+    verdicts = {key: against_baseline(board, key) for key in compared}
+    for number, (row, (first, last)) in enumerate(zip(board.ranked, places, strict=True)):
         accuracies = [
             percent(row.summary(attack, metric).mean)
             for attack in reversed(board.attacks)
             for metric in (worst, average)
         ]
-        cells = [*accuracies, *_bound(board, *row.audits.values()), multiple(row.cost), str(len(row.results))]
+        against = [verdict.text if verdict else NOTHING for verdict in (verdicts[key][number] for key in compared)]
+        cells = [*accuracies, *against, *_bound(board, *row.audits.values()), multiple(row.cost), str(len(row.results))]
         rank = str(first) if first == last else f"{first}–{last}"
         table.add_row(rank, escape(row.label), *cells)
     for row in board.unranked:
         for result in row.results:
-            table.add_row(NOTHING, *_single(board, row, result), style="dim")
+            table.add_row(NOTHING, *_single(board, row, result, compared=len(compared)), style="dim")
     if board.external:
         table.add_section()
     for row in board.external:
         for result in row.results:
-            table.add_row(NOTHING, *_single(board, row, result))
+            table.add_row(NOTHING, *_single(board, row, result, compared=len(compared)))
     return table
 
 
-def _single(board: Board, row: Row, result: SeedResult) -> list[str]:
-    """One seed of a row without a mean."""
+def _single(board: Board, row: Row, result: SeedResult, *, compared: int) -> list[str]:
+    """One seed of a row without a mean; nothing is said of it against the baseline."""
     name = escape(f"{row.label}, seed {result.provenance.seed}")
     if not result.finished:
-        return [f"{name}: failed", *[NOTHING] * (2 * len(board.attacks) + 2), *_bound(board)]
+        return [f"{name}: failed", *[NOTHING] * (2 * len(board.attacks) + compared + 2), *_bound(board)]
     accuracies = [
         percent(metric(result.accuracies[attack].values))
         for attack in reversed(board.attacks)
         for metric in (worst, average)
     ]
-    return [name, *accuracies, *_bound(board, result.audit), multiple(result.cost), "1"]
+    return [name, *accuracies, *[NOTHING] * compared, *_bound(board, result.audit), multiple(result.cost), "1"]
 
 
 def _bound(board: Board, *audits: Audit | None) -> list[str]:
@@ -70,6 +76,7 @@ def _bound(board: Board, *audits: Audit | None) -> list[str]:
 
 def _caption(board: Board) -> str:
     lines = ["Percent, mean over seeds; upper bounds on true robustness."]
+    lines += filter(None, [leading_sentence(board), power_sentence(board)])
     if board.ranked:
         lines.append("Place: first and last that a row may have by its worst class; all of them together at 95 %.")
     if board.tier == "fast":
