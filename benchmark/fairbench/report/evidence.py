@@ -139,7 +139,7 @@ def baseline_sentence(board: Board) -> str:
     if len(board.ranked) < 2:
         return ""
     return (
-        f"{row_name(board.baseline)} is the baseline that the suite named in advance. “Better” and “worse” hold for all "
-        "rows together at 95 % (Holm over these pairs alone, for each key by itself), and so do the intervals of the "
-        "differences (Bonferroni)."
+        f"{row_name(board.baseline)} is the baseline that the suite named in advance. “Better” and “worse” hold for "
+        "all rows together at 95 % (Holm over these pairs alone, for each key by itself), and so do the intervals of "
+        "the differences (Bonferroni)."
     )

@@ -11,9 +11,9 @@ in Genetics and Molecular Biology 2004):
 
 e^2, the expectation, is the luck with the images that every seed has for itself, which the resampling knows, plus a
 part of training. That is the same for all methods, or it is proportional to how much the method's classes move
-against each other from seed to seed, which nine classes times two degrees of freedom know much better than the key itself does;
-whichever explains the board's variances better. Movements against each other are free of what all classes do together,
-so they are no echo of the key's own seeds.
+against each other from seed to seed, which nine classes times two degrees of freedom know much better than the key
+itself does; whichever explains the board's variances better. Movements against each other are free of what all
+classes do together, so they are no echo of the key's own seeds.
 
 d0 says how far the expectation can be trusted. It is fitted to the variances of the board (scaled F distributions), and
 because a board of 24 methods knows it badly, what is used is not the best value but the lowest that the data do not

@@ -59,10 +59,16 @@ def test_csv_numbers_are_unrounded(board: Board) -> None:
     for row in board.ranked:
         assert found.loc[row.label, "worst"] == pytest.approx(row.summary("autoattack", worst).mean, abs=0)
         assert found.loc[row.label, "clean_average"] == row.summary("clean", average).mean
-        assert (found.loc[row.label, "worst_low"], found.loc[row.label, "worst_high"]) == row.envelope("autoattack")
+        guaranteed = (found.loc[row.label, "worst_envelope_low"], found.loc[row.label, "worst_envelope_high"])
+        assert guaranteed == row.envelope("autoattack")
     assert found.loc["pgd-at", "rho"] == 0
     for key, standing in board.standings.items():
         assert found.loc[[row.label for row in board.ranked], f"{key}_best_share"].tolist() == standing.best.tolist()
+        lows = [found.loc[row.label, f"{key}_low"] for row in board.ranked]
+        assert lows == standing.intervals[:, 0].tolist()
+    assert found.loc["pgd-at", "average_minus_baseline"] == 0
+    assert found.loc["fair", "average_against_baseline"] in {"better", "worse", "not known"}
+    assert pd.isna(found.loc["external-zoo", "average_against_baseline"])
 
 
 def test_csv_measures_per_seed_and_then_averages(board: Board) -> None:
@@ -100,15 +106,15 @@ def test_latex_is_a_booktabs_table(board: Board) -> None:
     assert [line for line in lines if line.endswith("rule")] == [r"\toprule", r"\midrule", r"\midrule", r"\bottomrule"]
     (fair,) = (line for line in lines if "FAIR" in line and line.endswith(r"\\"))
     assert r"46.67 [" in fair
-    assert fair.count("&") == 7
+    assert fair.count("&") == 9
     assert "Not ranked: CUT (1 of 1 seeds failed); LATE (1 of the 3 seeds that a rank needs)." in text
 
 
 @pytest.mark.parametrize(("key", "column"), [("worst", 2), ("worst-20", 3), ("average", 4)])
-def test_bold_are_the_rows_that_the_best_is_not_separated_from(board: Board, key: str, column: int) -> None:
+def test_bold_are_the_rows_that_may_be_the_first(board: Board, key: str, column: int) -> None:
     lines = [line.split(" & ") for line in to_latex(board).splitlines() if line.endswith(r"$\times$ \\")]
-    group = board.standings[key].groups[0]
-    assert [r"\textbf" in line[column] for line in lines] == [index in group for index in range(len(board.ranked))]
+    first = (board.standings[key].ranks[:, 0] == 1).tolist()
+    assert [r"\textbf" in line[column] for line in lines[: len(first)]] == first
 
 
 def test_markdown_is_a_table_with_the_same_cells(board: Board) -> None:

@@ -24,7 +24,9 @@ def test_every_key_has_its_intervals_and_its_place(results: Path, write_run: Wri
     assert [one.title for one in found] == ["worst class", "average", "average + worst class"]
     worst, average, _ = found
     assert worst.value == pytest.approx(30 / 400)
-    assert worst.interval == pytest.approx(board.ranked[1].envelope("autoattack"))
+    assert worst.interval == pytest.approx(tuple(board.standings["worst"].intervals[1]))
+    assert worst.interval.low < 30 / 400 < worst.interval.high
+    assert worst.against is None, "the suite's baseline is not ranked here"
     assert worst.seeds == pytest.approx((30 / 400, 30 / 400)), "seeds that are alike know no spread"
     assert (worst.place.span, worst.place.group) == ("2–3", 2)
     assert average.place.best == pytest.approx(0)

@@ -113,7 +113,7 @@ def test_a_page_says_everything_of_a_row(results: Path, write_run: WriteRun) -> 
     text = only_page(results, published()).text
     for words in (
         "rank 1 by the worst class, 1 by the average, of 1",
-        "AutoAttack, worst class: 30.0 % (95 % envelope",
+        "AutoAttack, worst class: 30.0 % (95 %: ",
         "A. Author, ICML 2019, https://x.org",
         "beta 3.0 changed",
         "warmup 7 default",

@@ -40,8 +40,8 @@ def test_points_are_the_means_with_their_intervals(three: Board) -> None:
     assert average.front == {0}
     assert [point.x for point in cost.points] == [2.0, 1.0, 4.0]
     assert cost.front == {0, 1}
-    for point, row in zip(average.points, three.ranked, strict=True):
-        assert point.along == pytest.approx(row.envelope(three.attack))
+    for point, interval in zip(average.points, three.standings["worst"].intervals, strict=True):
+        assert point.along == pytest.approx(tuple(interval))
         assert point.across.low <= point.x <= point.across.high
 
 

@@ -35,4 +35,4 @@ def test_many_images_per_class_carry_a_minimum(results: Path, write_run: WriteRu
 def test_the_bootstrap_is_named_so_that_it_can_be_repeated(results: Path, write_run: WriteRun) -> None:
     write_run()
     board = build_boards(results, draws=50).boards[0]
-    assert "50 bootstrap draws with seed 0" in statistics_sentence(board)
+    assert "50 draws, seed 0" in statistics_sentence(board)
