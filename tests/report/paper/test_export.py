@@ -80,7 +80,7 @@ def test_csv_measures_per_seed_and_then_averages(board: Board) -> None:
         assert found.loc[row.label, "largest_boundary_error"] == pytest.approx(np.mean(np.nanmax(errors, axis=1)))
         gaps = [np.nanmax(result.attack_gap) for result in row.finished]
         assert found.loc[row.label, "largest_pgd20_gap"] == pytest.approx(np.mean(gaps))
-    assert found.loc["pgd-at", "worst_candidates"] == "0 2"
+    assert float(found.loc["pgd-at", "worst_candidates"]) == 2, "5 of 10 is certainly above 12 of 90"
     assert found["worst_candidates"].isna().to_dict()["late"]
 
 
