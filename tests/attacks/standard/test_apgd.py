@@ -139,6 +139,7 @@ def test_targets_attacked_together_find_the_same(norm: Norm, joined: int, likeli
     assert 0 < one.broken.sum() < len(one.broken)
 
 
+@pytest.mark.usefixtures("rows_by_four")
 def test_targets_attacked_together_are_fewer_calls(make_case: Call) -> None:
     case, sizes = make_case(epsilon=1e-6, count=4), []
 
@@ -206,6 +207,7 @@ def test_a_linear_model_breaks_exactly_within_reach(norm: Norm, loss: Loss, clas
 # Cost and side effects.
 
 
+@pytest.mark.usefixtures("rows_by_four")
 @pytest.mark.parametrize("norm", NORMS)
 def test_passes_of_a_survivor(norm: Norm, make_case: Call) -> None:
     """The clean pass is the caller's, no gradient is taken after the last step, none with respect to weights."""
@@ -218,6 +220,7 @@ def test_passes_of_a_survivor(norm: Norm, make_case: Call) -> None:
     assert (many.passes.forwards, many.passes.input_backwards, many.passes.weight_backwards) == (9 * 44, 9 * 40, 0)
 
 
+@pytest.mark.usefixtures("rows_by_four")
 def test_broken_images_cost_no_more(line: nn.Module, make_case: Call) -> None:
     """Of eight, four are broken by the start or the first step and leave; then nobody of them is aimed at again."""
     images = torch.tensor([0.501, 0.502, 0.503, 0.504, 0.9, 0.91, 0.92, 0.93]).view(-1, 1, 1, 1)

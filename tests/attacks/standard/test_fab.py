@@ -53,6 +53,7 @@ def test_verdicts_are_those_of_the_library(
     assert 0 < expected.sum() < len(expected)
 
 
+@pytest.mark.usefixtures("rows_by_four")
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_points_of_a_survivor_are_those_of_the_library(
     norm: Norm, make_case: Call, library: Callable[..., Tensor]
@@ -109,6 +110,7 @@ def test_targets_attacked_together_find_the_same(norm: Norm, rows: int, likelies
     assert same(attack(case), attack(case, rows=rows))
 
 
+@pytest.mark.usefixtures("rows_by_four")
 def test_targets_attacked_together_are_fewer_calls(make_case: Call) -> None:
     case, sizes = make_case(epsilon=1e-6, count=4), []
 
@@ -163,6 +165,7 @@ def test_a_linear_model_breaks_exactly_within_reach(norm: Norm, classes: int, ma
     assert 20 < broken.sum() < 40
 
 
+@pytest.mark.usefixtures("rows_by_four")
 def test_a_survivor_costs_two_forwards_and_one_input_backward_per_step(make_case: Call) -> None:
     case = make_case(epsilon=1e-6, count=4)
     with PassCounter(case.model) as counter:
@@ -171,6 +174,7 @@ def test_a_survivor_costs_two_forwards_and_one_input_backward_per_step(make_case
     assert (passes.forwards, passes.input_backwards, passes.weight_backwards) == (9 * 10 * 2 * 4, 9 * 10 * 4, 0)
 
 
+@pytest.mark.usefixtures("rows_by_four")
 def test_a_broken_image_costs_no_more(line: nn.Module, make_case: Call) -> None:
     """Four of eight are broken by the first step, and nothing aims at them again."""
     images = torch.tensor([0.501, 0.502, 0.503, 0.504, 0.9, 0.91, 0.92, 0.93]).view(-1, 1, 1, 1)

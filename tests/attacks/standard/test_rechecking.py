@@ -35,6 +35,7 @@ def attack(name: str, case: Any, model: Predict, *, exact: Predict | None, rows:
     )
 
 
+@pytest.mark.usefixtures("rows_by_four")
 def test_only_what_does_not_speak_for_the_label_is_asked_again() -> None:
     """In batches of steady size; a tie does not, either way; the other rows keep the logits of the search."""
     asked: list[list[float]] = []

@@ -83,6 +83,7 @@ def test_verdicts_on_images_of_other_shapes(
     assert expected.any()
 
 
+@pytest.mark.usefixtures("rows_by_four")
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_points_of_all_queries_are_those_of_the_library(
     norm: Norm,
@@ -259,6 +260,7 @@ def test_a_tie_does_not_end_the_search(norm: Norm, make_case: Call) -> None:
 # Cost and side effects.
 
 
+@pytest.mark.usefixtures("rows_by_four")
 @pytest.mark.parametrize("norm", NORMS)
 def test_passes_of_a_survivor(norm: Norm, make_case: Call) -> None:
     """One for the start and one for each query; the clean pass and the verification are the caller's."""
@@ -268,6 +270,7 @@ def test_passes_of_a_survivor(norm: Norm, make_case: Call) -> None:
     assert (counter.passes.forwards, counter.passes.input_backwards) == (4 * 51, 0)
 
 
+@pytest.mark.usefixtures("rows_by_four")
 def test_broken_images_cost_no_more(line: nn.Module, make_case: Call) -> None:
     """An image of a single pixel falls to the start, which moves it by the radius in either direction, or never."""
     images = torch.tensor([0.55] * 8 + [0.9] * 4).view(-1, 1, 1, 1)

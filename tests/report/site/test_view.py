@@ -137,7 +137,7 @@ def test_a_broken_address_shows_the_default_view(page: Page, address: str, query
     page.goto(f"{address}#{board}{query}")
     shows(page, ["BRAVO", "CHARLIE", "ALPHA"])
     assert page.locator("[data-column=rank]").get_attribute("aria-sort") == "ascending"
-    assert page.locator("table.ranking thead th:visible").count() == 12
+    assert page.locator("table.ranking thead th:visible").count() == 13
 
 
 def test_a_changed_address_changes_the_view(page: Page, address: str) -> None:
