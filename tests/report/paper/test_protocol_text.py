@@ -23,6 +23,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "model": "wrn-28-10",
         "teacher": "wrn-28-10",
         "seeds": (0, 1, 2, 3),
+        "baseline": "trades",
         "methods": (MethodDefaults(method="dafa", parameters=(("strength", 7.5),)),),
     },
     "dataset": {
