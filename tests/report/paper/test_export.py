@@ -68,7 +68,7 @@ def test_csv_numbers_are_unrounded(board: Board) -> None:
         assert lows == standing.intervals[:, 0].tolist()
     assert found.loc["pgd-at", "average_minus_baseline"] == 0
     assert found.loc["fair", "average_against_baseline"] in {"better", "worse", "not known"}
-    assert found["average_against_baseline"].isna()["external-zoo"]
+    assert found["average_against_baseline"].isna().to_dict()["external-zoo"]
 
 
 def test_csv_measures_per_seed_and_then_averages(board: Board) -> None:
@@ -80,7 +80,7 @@ def test_csv_measures_per_seed_and_then_averages(board: Board) -> None:
         assert found.loc[row.label, "largest_boundary_error"] == pytest.approx(np.mean(np.nanmax(errors, axis=1)))
         gaps = [np.nanmax(result.attack_gap) for result in row.finished]
         assert found.loc[row.label, "largest_pgd20_gap"] == pytest.approx(np.mean(gaps))
-    assert float(str(found.loc["pgd-at", "worst_candidates"])) == 2, "5 of 10 is certainly above 12 of 90"
+    assert str(found.loc["pgd-at", "worst_candidates"]) in {"2", "2.0"}, "5 of 10 is certainly above 12 of 90"
     assert found["worst_candidates"].isna().to_dict()["late"]
 
 
