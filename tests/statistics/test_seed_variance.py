@@ -19,7 +19,7 @@ def key(seeds: list[Vector], *, luck: float = 0.0) -> Resampled:
         shared=np.zeros((count, count)),
         luck=np.full(count, luck),
         both=np.zeros((1, count)),
-        bias=np.zeros(count),
+        bias=np.zeros((count, 2)),
     )
 
 

@@ -18,6 +18,7 @@ from fairbench.statistics import (
     Verdicts,
     against,
     best_probability,
+    moderated,
     pairs,
     rank_intervals,
     separated,
@@ -46,17 +47,27 @@ def test_far_methods_are_separated_and_equal_ones_are_not(key: str, far: Verdict
     assert found.against.decisions.tolist() == [0, 1, 0]
 
 
-def duels(first: list[float], second: list[float], *, images: float = 0.0, bias: float = 0.0) -> Pairs:
-    """Two methods with the seeds given, whose difference has that standard error over images."""
+def duels(
+    first: list[float], second: list[float], *, images: float = 0.0, bias: float = 0.0, least: float = 0.0
+) -> Pairs:
+    """Two methods with the seeds given, whose difference has that standard error over images.
+
+    Args:
+        first: the key by seed.
+        second: the same.
+        images: the standard error.
+        bias: of the first, at most; it may have none.
+        least: of the second, exactly.
+    """
     found = Resampled(
         names=("first", "second"),
         seeds=(np.array(first), np.array(second)),
         shared=np.diag([images**2, 0.0]),
         luck=np.zeros(2),
         both=np.zeros((1, 2)),
-        bias=np.array([bias, 0.0]),
+        bias=np.array([(0.0, bias), (least, least)]),
     )
-    return pairs(found, spread=np.zeros(2), sizes=np.full(2, 1e12))
+    return pairs(found, noise=moderated(found, spread=np.zeros(2)), sizes=np.full(2, 1e12))
 
 
 def test_noise_of_seeds_alone_is_compared_by_welch() -> None:
@@ -77,6 +88,13 @@ def test_the_lower_of_a_pair_has_the_benefit_of_its_bias() -> None:
     assert duels([0.5], [0.3], images=0.1, bias=0.5).p_values[0, 1] == pytest.approx(0.0455, abs=1e-4)
 
 
+def test_the_higher_of_a_pair_has_the_bias_that_it_certainly_has() -> None:
+    """It leads by 19 points, has 2 of them less than it should, and the other may lack 1: 2 standard errors of 10."""
+    found = duels([0.3], [0.49], images=0.1, bias=0.01, least=0.02)
+    assert found.p_values[0, 1] == pytest.approx(0.0455, abs=1e-4)
+    assert against(found, 0).intervals[1] == pytest.approx([0.004, 0.406], abs=1e-3)
+
+
 def test_a_pair_is_seen_half_the_time_from_what_it_needs_on() -> None:
     """One pair: 1.96 standard errors, and the bias of whichever may be the lower."""
     found = duels([0.5], [0.3], images=0.1, bias=0.02)
@@ -94,9 +112,9 @@ def test_the_family_against_the_baseline_is_corrected_for_itself_alone() -> None
         shared=np.diag(np.full(4, 0.005)),
         luck=np.zeros(4),
         both=np.zeros((1, 4)),
-        bias=np.zeros(4),
+        bias=np.zeros((4, 2)),
     )
-    board = pairs(found, spread=np.zeros(4), sizes=np.full(4, 1e12))
+    board = pairs(found, noise=moderated(found, spread=np.zeros(4)), sizes=np.full(4, 1e12))
     against_b = against(board, 1)
     assert against_b.decisions.tolist() == [1, 0, 0, -1]
     assert against_b.differences == pytest.approx([0.24, 0, 0, -0.24])

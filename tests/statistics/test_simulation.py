@@ -169,7 +169,7 @@ def test_the_table(name: str) -> None:
         (Scene(profiles=(FAAL,) * 4, images=300, deviation=0.05), 30),
         (Scene(profiles=(EQUAL,) * 4, images=54, deviation=0.02), 40),
         (Scene(profiles=(EQUAL,) * 4, images=54, deviation=0.0, seeds=5), 30),
-        (Scene(profiles=(CLEAR,) * 4, images=54, deviation=0.02), 40),
+        (Scene(profiles=(CLEAR,) * 4, images=54, deviation=0.02), 100),
         (Scene(profiles=(FAAL,) * 4, images=TAIL, deviation=0.02), 40),
         (Scene(profiles=(HUNDRED,) * 2, images=54, deviation=0.02), 20),
     ],

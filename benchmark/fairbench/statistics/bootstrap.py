@@ -18,12 +18,15 @@ variance q (1 - q) / n with q = (k + 1) / (n + 2), k of n being right. What is m
 of a method share and methods do not.
 
 A mean over the worst classes is a concave function of noisy accuracies, so it is biased down, and most for the fairest
-method. `Resampled.bias` bounds that. Let B(v) be the bias under noise of variance v. The function is homogeneous of
-degree one, so B(v) / sqrt(v) can only rise with v, and B(9 v) >= 3 B(v). Resamples whose deviations are stretched by
-sqrt(8) add 8 v to the noise that is there and show B(9 v) - B(v), which is at least 2 B(v). Half of what they show is
-therefore the bias in the worst case, where all classes tie, and too much elsewhere. (Without the stretch the factor
-would be 2.4 instead of 1/2, and so noisy that 4 to 10 % of the bounds meant to hold at 97.5 % fail in simulation; with
-it 1 to 3 %.)
+method. `Resampled.bias` says between which bounds. Let B(v) be the bias under noise of variance v. The function is
+homogeneous of degree one, so B(v) / sqrt(v) can only rise with v, and B(9 v) >= 3 B(v). Resamples whose deviations are
+stretched by sqrt(8) add 8 v to the noise that is there and show B(9 v) - B(v), which is at least 2 B(v). Half of what
+they show is therefore the bias in the worst case, where all classes tie, and too much elsewhere. (A narrower stretch is
+nearer where few classes tie, and so noisy that the bound fails more often.) Resamples without a stretch show B(2 v) -
+B(v), which is at most B(v) unless one class is so clearly the worst that there is hardly any bias. Half of that is the
+lower bound, for it is largest just where luck has lifted the worst class. Nor does such a mean lie above that of a
+profile whose classes are all as good as the average, which has no bias: twice that distance, for it is noisy, too, is
+the upper bound where hardly any image is right.
 """
 
 import hashlib
@@ -58,7 +61,8 @@ class Resampled:
             Of a method with one seed: of that model.
         luck: variance over test sets that every seed has for itself, (methods,); 0 for one seed.
         both: resampled over seeds and images, (draws, methods).
-        bias: how far the metric may lie below its true value on average, at most, (methods,); for concave metrics.
+        bias: how far the metric lies below its true value on average, at least and at most, (methods, 2); for concave
+            metrics.
     """
 
     names: tuple[str, ...]
@@ -92,6 +96,8 @@ def bootstrap(verdicts: Verdicts, metrics: Mapping[str, Key], *, seed: int, draw
     classes = _by_class(verdicts)
     real = np.stack([correct.mean(axis=1, dtype=np.float64) for correct in classes.values()], axis=-1)
     values = {name: metric(np.sort(real)) for name, metric in metrics.items()}
+    even = np.broadcast_to(real.mean(axis=-1, keepdims=True), real.shape)
+    highest = {name: metric(even) for name, metric in metrics.items()}
     drawn = {name: np.empty((draws, len(real))) for name in metrics}
     stretched = {name: np.zeros(len(real)) for name in metrics}
     for rows, deviations in _resamples(verdicts, classes, sizes=sizes, draws=draws, seed=seed):
@@ -101,7 +107,8 @@ def bootstrap(verdicts: Verdicts, metrics: Mapping[str, Key], *, seed: int, draw
             stretched[name] += metric(far).sum(axis=0) / draws
     found = {}
     for name in metrics:
-        bias = np.maximum(0, values[name] - stretched[name]) / 2
+        most = np.clip((values[name] - stretched[name]) / 2, 0, 2 * (highest[name] - values[name]))
+        least = np.clip((values[name] - drawn[name].mean(axis=0)) / 2, 0, most)
         shared, luck = _parts(drawn[name], sizes)
         found[name] = Resampled(
             names=verdicts.names,
@@ -115,7 +122,7 @@ def bootstrap(verdicts: Verdicts, metrics: Mapping[str, Key], *, seed: int, draw
                 ],
                 axis=1,
             ),
-            bias=np.array([bias[run].mean() for run in runs]),
+            bias=np.array([(least[run].mean(), most[run].mean()) for run in runs]),
         )
     return found
 

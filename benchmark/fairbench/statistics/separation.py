@@ -1,6 +1,6 @@
 """Who is better than whom beyond doubt: a matrix from which rank intervals and tie groups follow.
 
-    duels = pairs(found["average"], spread=class_spread(verdicts), sizes=key_images(verdicts, "average"))
+    duels = pairs(found["average"], noise=moderated(found["average"], spread=class_spread(verdicts)), sizes=sizes)
     separated(duels)[i, j]                          # i is better than j; holds for all pairs together
     against(duels, baseline=2).decisions            # every method against one that was named in advance
 
@@ -9,7 +9,8 @@ seeds is what its board leads to expect (`fairbench.statistics.seed_variance`). 
 and other classes.
 
 Keys that look at the worst classes are biased down, and most for the fairest method. The lower one of a pair is given
-the bound of `Resampled.bias`, the higher one nothing. So the worst class needs no class that both have in common.
+the upper bound of `Resampled.bias`, the higher one the lower. So the worst class needs no class that both have in
+common.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from fairbench.outcomes.metrics import Vector
 from fairbench.statistics.bootstrap import Resampled
 from fairbench.statistics.holm import holm, holm_pairs
-from fairbench.statistics.seed_variance import moderated
+from fairbench.statistics.seed_variance import SeedVariance
 from fairbench.statistics.seeds import welch_degrees
 from fairbench.statistics.two_noises import half_width, p_value
 
@@ -35,7 +36,7 @@ class Pairs:
 
     Attributes:
         values: the key, averaged over seeds, (methods,).
-        bias: how far each value may lie below the truth on average, at most, (methods,).
+        bias: how far each value lies below the truth on average, at least and at most, (methods, 2).
         images: variance of the difference over test sets, (methods, methods).
         training: its variance over trainings.
         degrees: of freedom of that.
@@ -54,11 +55,16 @@ class Pairs:
         """(methods, methods)."""
         return self.values[:, None] - self.values
 
+    @property
+    def doubt(self) -> Vector:
+        """How far a difference may lie above the truth on average, at most, (methods, methods)."""
+        least, most = self.bias.T
+        return most - least[:, None]
+
     @cached_property
     def p_values(self) -> Vector:
-        """Two-sided, (methods, methods), not yet adjusted; the lower one is given its bias."""
-        lower = np.where(self.differences > 0, self.bias, self.bias[:, None])
-        lead = np.abs(self.differences) - lower
+        """Two-sided, (methods, methods), not yet adjusted; of the lead less its doubt."""
+        lead = np.where(self.differences > 0, self.differences - self.doubt, -self.differences - self.doubt.T)
         upper = np.triu_indices(len(lead), k=1)
         parts = (self.images[upper], self.training[upper], self.degrees[upper])
         found = np.ones_like(lead)
@@ -88,16 +94,15 @@ class AgainstOne:
     visible: float
 
 
-def pairs(resampled: Resampled, *, spread: Vector, sizes: Vector) -> Pairs:
+def pairs(resampled: Resampled, *, noise: SeedVariance, sizes: Vector) -> Pairs:
     """What is known of every pair.
 
     Args:
         resampled: the key.
-        spread: of the methods' classes over seeds, see `fairbench.statistics.seed_variance.class_spread`.
+        noise: of single seeds on that key.
         sizes: images behind the key of each method, (methods,), see `key_images`.
     """
     seeds = np.array([len(values) for values in resampled.seeds])
-    noise = moderated(resampled, spread=spread)
     training = noise.variances / seeds
     own = np.diag(resampled.shared)
     return Pairs(
@@ -123,12 +128,13 @@ def against(duels: Pairs, baseline: int, *, alpha: float = 0.05) -> AgainstOne:
     adjusted = np.ones(len(differences))
     adjusted[others] = holm(duels.p_values[others, baseline])
     half = duels.half_widths(level=1 - alpha / max(1, int(others.sum())))[:, baseline]
-    low, high = differences - half - duels.bias[baseline], differences + half + duels.bias
+    over, under = duels.doubt[:, baseline], duels.doubt[baseline]
+    low, high = differences - half - over, differences + half + under
     decisions = np.where(adjusted <= alpha, np.sign(differences), 0).astype(np.int64)
     # Holm may decide where Bonferroni leaves a little of the other side open.
     low, high = np.where(decisions > 0, np.maximum(0, low), low), np.where(decisions < 0, np.minimum(0, high), high)
     intervals = np.where(others[:, None], np.stack([low, high], axis=1), 0)
-    visible = half[others] + duels.bias[baseline]
+    visible = (half + over)[others]
     return AgainstOne(
         differences=differences,
         intervals=intervals,
@@ -146,4 +152,4 @@ def visible_difference(duels: Pairs, *, alpha: float = 0.05) -> float:
     if not upper[0].size:
         return np.nan
     half = duels.half_widths(level=1 - alpha / upper[0].size)
-    return float(np.median((half + np.maximum(duels.bias[:, None], duels.bias))[upper]))
+    return float(np.median((half + np.maximum(duels.doubt, duels.doubt.T))[upper]))

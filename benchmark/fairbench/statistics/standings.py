@@ -16,7 +16,7 @@ from fairbench.statistics.exact_values import exact_value
 from fairbench.statistics.keys import KEYS, SHARES, key_images, share_size
 from fairbench.statistics.rank_intervals import best_probability, rank_intervals
 from fairbench.statistics.row_interval import row_intervals, worst_class_interval
-from fairbench.statistics.seed_variance import class_spread
+from fairbench.statistics.seed_variance import class_spread, moderated
 from fairbench.statistics.seeds import t_interval
 from fairbench.statistics.separation import AgainstOne, Better, against, pairs, separated, visible_difference
 from fairbench.statistics.tie_groups import tie_groups
@@ -77,9 +77,10 @@ def standings(
             1 / np.mean([1 / key_images(run.values[: len(images)][present], images[present], key) for run in runs])
             for runs in seeds.values()
         ]
-        duels = pairs(one, spread=spread, sizes=np.array(sizes))
+        noise = moderated(one, spread=spread)
+        duels = pairs(one, noise=noise, sizes=np.array(sizes))
         better = separated(duels, alpha=1 - level)
-        intervals = row_intervals(one, level=level)
+        intervals = row_intervals(one, noise=noise, level=level)
         if key == "worst" or share_size(int(present.sum()), percent=SHARES.get(key, 100)) == 1:
             runs = zip(intervals, seeds.values(), strict=True)
             intervals = np.array([worst_class_interval(own, counted, level=level) for own, counted in runs])
