@@ -59,7 +59,8 @@ class Pairs:
     def doubt(self) -> Vector:
         """How far a difference may lie above the truth on average, at most, (methods, methods)."""
         least, most = self.bias.T
-        return most - least[:, None]
+        found: Vector = most - least[:, None]
+        return found
 
     @cached_property
     def p_values(self) -> Vector:

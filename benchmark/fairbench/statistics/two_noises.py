@@ -26,7 +26,7 @@ def half_width(
     training: Vector | float,
     degrees: Vector | float,
     *,
-    level: float = 0.95,
+    level: Vector | float = 0.95,
     count: Vector | float = np.inf,
 ) -> Vector:
     """Half of an interval.
@@ -38,7 +38,8 @@ def half_width(
         level: of the interval.
         count: images behind a difference of accuracies; infinite where the variance is what it is.
     """
-    return _half_width(np.log((1 - level) / 2), *np.broadcast_arrays(images, training, degrees, count))
+    tail = np.log((1 - np.asarray(level)) / 2)
+    return _half_width(tail, *np.broadcast_arrays(images, training, degrees, count))
 
 
 def p_value(
