@@ -67,7 +67,7 @@ def duels(
         both=np.zeros((1, 2)),
         bias=np.array([(0.0, bias), (least, least)]),
     )
-    return pairs(found, noise=moderated(found, spread=np.zeros(2)), sizes=np.full(2, 1e12))
+    return pairs(found, noise=moderated(found, spread=np.zeros(2)))
 
 
 def test_noise_of_seeds_alone_is_compared_by_welch() -> None:
@@ -114,7 +114,7 @@ def test_the_family_against_the_baseline_is_corrected_for_itself_alone() -> None
         both=np.zeros((1, 4)),
         bias=np.zeros((4, 2)),
     )
-    board = pairs(found, noise=moderated(found, spread=np.zeros(4)), sizes=np.full(4, 1e12))
+    board = pairs(found, noise=moderated(found, spread=np.zeros(4)))
     against_b = against(board, 1)
     assert against_b.decisions.tolist() == [1, 0, 0, -1]
     assert against_b.differences == pytest.approx([0.24, 0, 0, -0.24])

@@ -10,9 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
-import numpy as np
-
-from fairbench.outcomes.metrics import Counts, Vector
+from fairbench.outcomes.metrics import Vector
 
 Key = Callable[[Vector], Vector]
 """From accuracies of the classes with data, (..., classes), ascending along the last axis, to (...)."""
@@ -61,20 +59,6 @@ def distinct_keys(classes: int) -> list[str]:
     sizes["average"] = classes
     first = {size: name for name, size in reversed(sizes.items())}
     return [name for name in KEYS if name not in sizes or first[sizes[name]] == name]
-
-
-def key_images(accuracies: Vector, images: Vector | Counts, key: str) -> Vector:
-    """To how many images a mean over the key's classes corresponds, of one run or many, (...,).
-
-    Args:
-        accuracies: of the classes with data, (..., classes), in their order.
-        images: of each class, (classes,).
-        key: a name of `KEYS`; of a sum, what its least known part has.
-    """
-    sizes = {"average": accuracies.shape[-1], **{k: share_size(len(images), percent=p) for k, p in SHARES.items()}}
-    lowest = np.argsort(accuracies, axis=-1, kind="stable")[..., : sizes.get(key, 1)]
-    found: Vector = 1 / (1 / images)[lowest].mean(axis=-1) * lowest.shape[-1]
-    return found
 
 
 def deviation(ascending: Vector) -> Vector:

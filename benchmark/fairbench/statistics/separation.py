@@ -1,6 +1,6 @@
 """Who is better than whom beyond doubt: a matrix from which rank intervals and tie groups follow.
 
-    duels = pairs(found["average"], noise=moderated(found["average"], spread=class_spread(verdicts)), sizes=sizes)
+    duels = pairs(found["average"], noise=moderated(found["average"], spread=class_spread(verdicts)))
     separated(duels)[i, j]                          # i is better than j; holds for all pairs together
     against(duels, baseline=2).decisions            # every method against one that was named in advance
 
@@ -40,7 +40,6 @@ class Pairs:
         images: variance of the difference over test sets, (methods, methods).
         training: its variance over trainings.
         degrees: of freedom of that.
-        count: images behind a difference.
     """
 
     values: Vector
@@ -48,7 +47,6 @@ class Pairs:
     images: Vector
     training: Vector
     degrees: Vector
-    count: Vector
 
     @property
     def differences(self) -> Vector:
@@ -69,13 +67,13 @@ class Pairs:
         upper = np.triu_indices(len(lead), k=1)
         parts = (self.images[upper], self.training[upper], self.degrees[upper])
         found = np.ones_like(lead)
-        found[upper] = p_value(lead[upper], *parts, count=self.count[upper])
+        found[upper] = p_value(lead[upper], *parts)
         both: Vector = np.minimum(found, found.T)
         return both
 
     def half_widths(self, *, level: float) -> Vector:
         """Of intervals of the differences, (methods, methods), without the bias."""
-        return half_width(self.images, self.training, self.degrees, level=level, count=self.count)
+        return half_width(self.images, self.training, self.degrees, level=level)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,13 +93,12 @@ class AgainstOne:
     visible: float
 
 
-def pairs(resampled: Resampled, *, noise: SeedVariance, sizes: Vector) -> Pairs:
+def pairs(resampled: Resampled, *, noise: SeedVariance) -> Pairs:
     """What is known of every pair.
 
     Args:
         resampled: the key.
         noise: of single seeds on that key.
-        sizes: images behind the key of each method, (methods,), see `key_images`.
     """
     seeds = np.array([len(values) for values in resampled.seeds])
     training = noise.variances / seeds
@@ -112,7 +109,6 @@ def pairs(resampled: Resampled, *, noise: SeedVariance, sizes: Vector) -> Pairs:
         images=np.maximum(0, own[:, None] + own - 2 * resampled.shared),
         training=training[:, None] + training,
         degrees=welch_degrees(training, noise.degrees),
-        count=np.minimum(sizes[:, None], sizes),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from fairbench.outcomes.metrics import Counts, Vector
 from fairbench.statistics.bootstrap import DRAWS, bootstrap
 from fairbench.statistics.exact_values import exact_value
-from fairbench.statistics.keys import KEYS, SHARES, key_images, share_size
+from fairbench.statistics.keys import KEYS, SHARES, share_size
 from fairbench.statistics.rank_intervals import best_probability, rank_intervals
 from fairbench.statistics.row_interval import row_intervals, worst_class_interval
 from fairbench.statistics.seed_variance import class_spread, moderated
@@ -69,19 +69,14 @@ def standings(
     seeds = {name: verdicts.accuracies(name) for name in verdicts.names}
     exact = {key: [exact_value(seeds[name], key) for name in verdicts.names] for key in KEYS}
     spread = class_spread(verdicts)
-    images: Counts = np.bincount(verdicts.labels).astype(np.int64)
-    present = images > 0
+    present = len(np.unique(verdicts.labels))
     found = {}
     for key, one in resampled.items():
-        sizes = [
-            1 / np.mean([1 / key_images(run.values[: len(images)][present], images[present], key) for run in runs])
-            for runs in seeds.values()
-        ]
         noise = moderated(one, spread=spread)
-        duels = pairs(one, noise=noise, sizes=np.array(sizes))
+        duels = pairs(one, noise=noise)
         better = separated(duels, alpha=1 - level)
         intervals = row_intervals(one, noise=noise, level=level)
-        if key == "worst" or share_size(int(present.sum()), percent=SHARES.get(key, 100)) == 1:
+        if key == "worst" or share_size(present, percent=SHARES.get(key, 100)) == 1:
             runs = zip(intervals, seeds.values(), strict=True)
             intervals = np.array([worst_class_interval(own, counted, level=level) for own, counted in runs])
         found[key] = Standings(
