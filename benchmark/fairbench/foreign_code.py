@@ -27,6 +27,7 @@ _T = TypeVar("_T")
 
 _RAN = "__code_sha256__"  # of a module: the digest of the code that ran
 _MISSING = "Install it or put it beside that file."
+_FRONT_DOOR = "Whatever authors need is imported from fairbench itself, as in `from fairbench import Method, pgd`."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +144,8 @@ def run_foreign(
         return call()
     except (Exception, SystemExit) as error:  # the border to foreign code: the user shall see whatever it raises
         sentences = [f"{problem}: {_described(error, inside=inside)}."]
-        sentences += [missing] if missing and isinstance(error, ModuleNotFoundError) else []
+        if missing and isinstance(error, ModuleNotFoundError):
+            sentences.append(_FRONT_DOOR if str(error.name).startswith("fairbench.") else missing)
         raise UserError(" ".join([*sentences, advice] if advice else sentences)) from error
 
 

@@ -19,6 +19,7 @@ from fairbench.atomic import sweep
 from fairbench.data.dataset import Dataset
 from fairbench.data.loading import load_dataset
 from fairbench.errors import TrainingFailedError, UserError
+from fairbench.evaluation.chance import chance_remark
 from fairbench.evaluation.circumstances import circumstances
 from fairbench.evaluation.judgement import judge
 from fairbench.execution.plan import State, run_status
@@ -124,7 +125,10 @@ def _compute(task: Task, folder: WorkFolder, progress: Progress) -> None:
         progress=progress,
     )
     seconds = time.monotonic() - began
-    provenance = _done(judgement.recorded(_known(task, method, dataset)), trained, seconds=seconds)
+    known = _known(task, method, dataset)
+    guessing = chance_remark(judgement.rows, classes=dataset.classes)
+    known = replace(known, warnings=[*known.warnings, guessing]) if guessing else known
+    provenance = _done(judgement.recorded(known), trained, seconds=seconds)
     write_outcomes(result, Outcomes(rows=judgement.rows, provenance=provenance))
 
 
