@@ -123,7 +123,13 @@ class ForeignFile:
 
 
 def run_foreign(
-    call: Callable[[], _T], problem: str, *, inside: Path | None = None, advice: str = "", missing: str = ""
+    call: Callable[[], _T],
+    problem: str,
+    *,
+    inside: Path | None = None,
+    advice: str = "",
+    missing: str = "",
+    passing: type[Exception] | tuple[type[Exception], ...] = (),
 ) -> _T:
     """Call somebody's code; whatever it raises, leaving Python included, is one sentence with the file and line.
 
@@ -133,6 +139,7 @@ def run_foreign(
         inside: their file, if it is one; its lines, and those beside it, tell them more than a library's.
         advice: what to do.
         missing: what to do if a module was not found.
+        passing: errors that say everything already.
 
     Returns:
         What it returns.
@@ -142,6 +149,8 @@ def run_foreign(
     """
     try:
         return call()
+    except passing:
+        raise
     except (Exception, SystemExit) as error:  # the border to foreign code: the user shall see whatever it raises
         sentences = [f"{problem}: {_described(error, inside=inside)}."]
         if missing and isinstance(error, ModuleNotFoundError):

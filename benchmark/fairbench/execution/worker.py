@@ -29,6 +29,7 @@ from fairbench.method import registry
 from fairbench.method.contract import Method
 from fairbench.method.explanation import explained_card, explained_hyperparameters
 from fairbench.models.checkpoint import load_weights
+from fairbench.out_of_memory import is_out_of_memory
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.store import Outcomes, no_rows, write_outcomes
 from fairbench.outcomes.work_folder import CHECKPOINTS, WorkFolder
@@ -76,6 +77,11 @@ def _locked(task: Task, folder: WorkFolder, progress: Progress) -> Ended:
         return Ended(key=run.key, ending=Ending.FAILED, reason=str(error))
     except Exception as error:  # noqa: BLE001  the border of a run: its problem must not stop the others
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        if is_out_of_memory(error):
+            reason = (
+                f"It does not fit into the memory of {task.device}: compute fewer runs at a time (--jobs), or write a "
+                f"smaller batch_size into [recipe] or [evaluation] of the suite. {reason}"
+            )
         traceback.print_exc()
         folder.remember_failure(reason)
         where = "" if isinstance(error, UserError) else f" (details in {folder.log})"

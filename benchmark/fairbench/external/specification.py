@@ -10,13 +10,13 @@ number of classes is a sentence now, and not a traceback or a wrong number in an
 
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fairbench.errors import UserError, unknown
 from fairbench.external.factory import call_factory
+from fairbench.external.first_look import look
 from fairbench.external.foreign_weights import fit, read_weights
 from fairbench.external.normalisation import Normalisation
 from fairbench.identity import file_sha256
@@ -114,14 +114,14 @@ def load_external(
         else:
             raise unknown("model", given, model_names(), advice=_FORMS)
         model = model.cpu().eval()
-        _check(model, given=given, classes=classes, shape=(channels, *size))
+        looked = look(model, torch.zeros(2, channels, *size), called=given, classes=classes)
     target, colon, name = given.rpartition(":")
     return External(
-        model=model,
+        model=looked.model,
         specification=f"{Path(target).name if target.endswith('.py') else target}{colon}{name}",
         code_sha256=code,
         file_sha256="" if checkpoint is None else file_sha256(checkpoint),
-        remarks=remarks,
+        remarks=(*remarks, *looked.remarks),
     )
 
 
@@ -183,28 +183,3 @@ def _of_theirs(
             )
     values = normalisation.for_channels(channels)
     return Normalised(model, mean=values.mean, std=values.std), (*remarks, f"Images are normalised as given: {values}.")
-
-
-def _check(model: nn.Module, *, given: str, classes: int, shape: tuple[int, ...]) -> None:
-    """Two black images must give two rows of logits."""
-    try:
-        with torch.no_grad():
-            logits = model(torch.zeros(2, *shape))
-    except Exception as error:  # the border to foreign code: the user shall see whatever it raises
-        raise UserError(
-            f"{given} cannot take images of {shape[0]}x{shape[1]}x{shape[2]} (channels, height, width): "
-            f"{type(error).__name__}: {shorten(str(error), 300).rstrip('.')}. Check which dataset it was made for."
-        ) from error
-    if not (isinstance(logits, Tensor) and logits.is_floating_point()):
-        kind = f"a tensor of {logits.dtype}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
-        raise UserError(f"{given} returns {kind}; a model returns logits alone. Write a factory that unwraps them.")
-    if logits.shape == (2, classes):
-        return
-    if logits.ndim == 2 and len(logits) == 2:
-        raise UserError(
-            f"{given} distinguishes {logits.shape[1]} classes, the dataset has {classes}. Check which dataset it was "
-            "trained on, and how many classes its factory builds."
-        )
-    raise UserError(
-        f"{given} turns 2 images into an output of shape {tuple(logits.shape)}; logits have the shape (2, {classes})."
-    )
