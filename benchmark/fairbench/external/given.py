@@ -93,7 +93,12 @@ def given(
     classes = max(2, int(labels.max()) + 1) if labels.numel() else 2
     check_images(images, labels, classes=max(classes, len(names)))
     first = unit_images(images[:2].to(device_of(model)))
-    looked = look(model, first, called="The model", classes=len(names) or None)
+    looked = look(model, first, called="The model")
+    if names and len(names) != looked.classes:
+        raise UserError(
+            f"The model returns {looked.classes} logits for an image, and there are {len(names)} class names "
+            f"({', '.join(names[:3])}{', ...' * (len(names) > 3)}); allowed: one name for each logit."
+        )
     names = names or tuple(map(str, range(looked.classes)))
     positions = torch.arange(len(images)) if indices is None else indices.cpu()
     if positions.is_floating_point() or positions.is_complex() or positions.dtype == torch.bool:

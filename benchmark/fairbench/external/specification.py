@@ -8,6 +8,7 @@ Whatever comes back takes images in [0, 1] and has been called once, so that a n
 number of classes is a sentence now, and not a traceback or a wrong number in an hour.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def load_external(
     *,
     checkpoint: Path | None = None,
     key: str = "",
+    ignored: Sequence[str] = (),
     normalisation: Normalisation | None = None,
     dataset: str,
     classes: int,
@@ -71,7 +73,8 @@ def load_external(
         given: a name of `fairbench list models`, `package.module:factory`, `path/to/file.py:factory`, or
             `robustbench:NAME`.
         checkpoint: a file with the weights; needed for the first form, optional for the others.
-        key: the entry of the checkpoint that holds them, where there are several.
+        key: the entry of the checkpoint that holds them, or the prefix of their names, where there are several.
+        ignored: weights of the checkpoint to leave out, by what their names begin with.
         normalisation: for a network that does not normalise images itself.
         dataset: name of the dataset; with `norm` it says which board of RobustBench is meant.
         classes: number of logits.
@@ -85,6 +88,10 @@ def load_external(
     """
     if key and checkpoint is None:
         raise UserError(f"--key {key} names an entry of a checkpoint; give the file with --checkpoint.")
+    if ignored and (checkpoint is None or given.startswith(_ZOO)):
+        raise UserError(
+            f"--ignore {ignored[0]} names weights of a checkpoint of yours; give the file with --checkpoint."
+        )
     code = ""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # a factory that draws weights draws the same ones every time
@@ -99,13 +106,20 @@ def load_external(
             built = call_factory(given)
             model, code = built.model, built.code_sha256
             model, remarks = _of_theirs(
-                given, model, checkpoint, key=key, normalisation=normalisation, channels=channels
+                given,
+                model,
+                checkpoint,
+                key=key,
+                ignored=ignored,
+                normalisation=normalisation,
+                channels=channels,
             )
         elif given in model_names():
             model, remarks = _of_ours(
                 given,
                 checkpoint,
                 key=key,
+                ignored=ignored,
                 normalisation=normalisation,
                 classes=classes,
                 channels=channels,
@@ -130,6 +144,7 @@ def _of_ours(
     checkpoint: Path | None,
     *,
     key: str,
+    ignored: Sequence[str],
     normalisation: Normalisation | None,
     classes: int,
     channels: int,
@@ -138,7 +153,7 @@ def _of_ours(
     """An architecture of `fairbench list models`; our own checkpoints hold a normalisation, others do not."""
     if checkpoint is None:
         raise UserError(f"{given} is an architecture without weights; give a file of them with --checkpoint.")
-    weights = read_weights(checkpoint, key=key)
+    weights = read_weights(checkpoint, key=key, ignored=ignored)
     values = (normalisation or _AS_IT_IS).for_channels(channels)
     model = build_model(given, classes=classes, channels=channels, size=size, mean=values.mean, std=values.std)
     assert isinstance(model, Normalised)
@@ -164,6 +179,7 @@ def _of_theirs(
     checkpoint: Path | None,
     *,
     key: str,
+    ignored: Sequence[str],
     normalisation: Normalisation | None,
     channels: int,
 ) -> tuple[nn.Module, tuple[str, ...]]:
@@ -171,7 +187,7 @@ def _of_theirs(
     if checkpoint is None:
         remarks: tuple[str, ...] = ("No checkpoint was given: the weights are those that the factory gave the model.",)
     else:
-        weights = read_weights(checkpoint, key=key)
+        weights = read_weights(checkpoint, key=key, ignored=ignored)
         remarks = (*weights.remarks, *fit(model, weights, origin=str(checkpoint)))
     if normalisation is None:
         return model, remarks
