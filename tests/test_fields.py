@@ -5,9 +5,13 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
+from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -131,6 +135,50 @@ def test_what_is_wrong_is_named_with_what_is_allowed(values: dict[str, Any], mes
         with pytest.raises(UserError) as refused_again:
             Everything(**{"count": 0, **values})
         assert str(refused_again.value) == message
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Numbers:
+    """One of each kind."""
+
+    share: Positive = 1.0
+    count: Position = 1
+    counts: tuple[Position, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@pytest.mark.parametrize(
+    "share",
+    [np.float32(0.25), np.float64(0.25), np.array(0.25), torch.tensor(0.25), Fraction(1, 4), Decimal("0.25")],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("count", [np.int64(3), np.uint8(3), torch.tensor(3)], ids=lambda value: type(value).__name__)
+def test_numbers_of_other_libraries_become_plain_ones(share: Any, count: Any) -> None:
+    """In a key and in a file they are what they are worth."""
+    found = Numbers(share=share, count=count, counts=(count, 4))
+    assert found == Numbers(share=0.25, count=3, counts=(3, 4))
+    assert json.dumps(asdict(found)) == '{"share": 0.25, "count": 3, "counts": [3, 4]}'
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"share": np.bool_(True)},
+        {"share": np.array([0.25, 0.5])},
+        {"share": torch.ones(2)},
+        {"share": np.complex64(1)},
+        {"share": "0.25"},
+        {"count": np.float64(3)},
+        {"count": Fraction(3)},
+        {"count": np.bool_(True)},
+    ],
+    ids=str,
+)
+def test_what_is_no_such_number_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=f"{next(iter(values))} = "):
+        Numbers(**values)
 
 
 def test_a_choice_is_named_with_the_closest_one() -> None:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import fairbench
 from fairbench.errors import UserError
 from fairbench.foreign_code import ForeignFile, run_foreign
+from fairbench.losses import margin
+from fairbench.store import read_outcomes
 
 Write = Callable[[str, str], Path]
 
@@ -49,6 +52,15 @@ def test_a_file_imports_what_lies_beside_it(write: Write, tmp_path: Path) -> Non
     assert (found["VALUE"], found["deep"]) == (1, 7)
     assert vars(found["helper"])["VALUE"] == 2
     assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_names_that_moved_are_still_found(write: Write) -> None:
+    source = (
+        "from fairbench.losses import cross_entropy, kl_divergence, margin\nfrom fairbench.store import read_outcomes\n"
+    )
+    found = loaded(write("mine.py", source))
+    assert found["margin"] is margin is fairbench.margin
+    assert found["read_outcomes"] is read_outcomes is fairbench.read_outcomes
 
 
 def test_a_folder_is_a_package_if_it_holds_code(write: Write) -> None:
@@ -113,6 +125,10 @@ def test_a_file_runs_again_when_it_or_a_helper_is_edited_and_else_not(write: Wri
             r"No module named 'absent_helper' \(.*helper\.py, line 1\)\. Install it or put it beside",
         ),
         ("import json\n\njson.loads('{')\n", r"JSONDecodeError: .*helper\.py, line 3\)\.$"),
+        (
+            "from fairbench.hyperparameter import x\n",
+            r"line 1\)\. Whatever authors need is imported from fairbench itself",
+        ),
     ],
 )
 def test_an_error_is_told_where_it_arose(write: Write, helper: str, said: str) -> None:

@@ -15,10 +15,12 @@ A field is a bool, int, float, str, Literal or dataclass, a list, tuple or dicti
 What holds between two fields is a condition in `__post_init__` that raises `not_allowed`.
 """
 
+import operator
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache, partial
+from numbers import Integral, Number
 from reprlib import repr as short  # what a stranger wrote may be long or deep
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -83,13 +85,35 @@ def finite_number(value: Any, field: str) -> float:
     return value
 
 
+def plain_number(value: Any) -> Any:
+    """A number of numpy, torch or the standard library as Python's own, without a loss; anything else as it is.
+
+    Sweeps are written with `np.linspace` and `Fraction(8, 255)`; keys and files hold plain numbers.
+    """
+    if type(value) in (int, float, bool, str):
+        return value
+    try:
+        if callable(getattr(value, "item", None)):
+            return value.item()
+        if isinstance(value, Number):
+            return operator.index(value) if isinstance(value, Integral) else float(value)  # type: ignore[arg-type]
+    except (ArithmeticError, RuntimeError, TypeError, ValueError):  # several numbers at once, or a complex one
+        pass
+    return value
+
+
 def check_fields(instance: Any, *, prefix: str = "") -> None:
-    """Refuse an instance with a field of another type, or with a value that is not allowed; for `__post_init__`."""
+    """Refuse an instance with a field of another type, or with a value that is not allowed; for `__post_init__`.
+
+    Numbers of other libraries become plain ones.
+    """
     for name, wanted in _types(type(instance)).items():
         value, field = getattr(instance, name), prefix + name
         if get_origin(wanted) is Literal and value not in get_args(wanted):
             raise not_allowed(f"{field} = {value!r}", ", ".join(get_args(wanted)))
-        _fitting(value, wanted, field=field, number=finite_number)
+        fitting = _fitting(value, wanted, field=field, number=finite_number)
+        if fitting is not value:
+            object.__setattr__(instance, name, fitting)  # it may be frozen
 
 
 def build(kind: type[_T], table: Mapping[str, Any], *, prefix: str = "", number: _Number = finite_number) -> _T:
@@ -136,6 +160,8 @@ def _fitting(value: Any, wanted: Any, *, field: str, number: _Number) -> Any:
         return fitting
     if inner:
         return _composed(value, wanted, field=field, number=number)
+    if wanted in (int, float):
+        value = plain_number(value)
     if wanted is float:
         return number(value, field)
     if wanted is Any or (isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))):

@@ -27,6 +27,7 @@ _T = TypeVar("_T")
 
 _RAN = "__code_sha256__"  # of a module: the digest of the code that ran
 _MISSING = "Install it or put it beside that file."
+_FRONT_DOOR = "Whatever authors need is imported from fairbench itself, as in `from fairbench import Method, pgd`."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +123,13 @@ class ForeignFile:
 
 
 def run_foreign(
-    call: Callable[[], _T], problem: str, *, inside: Path | None = None, advice: str = "", missing: str = ""
+    call: Callable[[], _T],
+    problem: str,
+    *,
+    inside: Path | None = None,
+    advice: str = "",
+    missing: str = "",
+    passing: type[Exception] | tuple[type[Exception], ...] = (),
 ) -> _T:
     """Call somebody's code; whatever it raises, leaving Python included, is one sentence with the file and line.
 
@@ -132,6 +139,7 @@ def run_foreign(
         inside: their file, if it is one; its lines, and those beside it, tell them more than a library's.
         advice: what to do.
         missing: what to do if a module was not found.
+        passing: errors that say everything already.
 
     Returns:
         What it returns.
@@ -141,9 +149,12 @@ def run_foreign(
     """
     try:
         return call()
+    except passing:
+        raise
     except (Exception, SystemExit) as error:  # the border to foreign code: the user shall see whatever it raises
         sentences = [f"{problem}: {_described(error, inside=inside)}."]
-        sentences += [missing] if missing and isinstance(error, ModuleNotFoundError) else []
+        if missing and isinstance(error, ModuleNotFoundError):
+            sentences.append(_FRONT_DOOR if str(error.name).startswith("fairbench.") else missing)
         raise UserError(" ".join([*sentences, advice] if advice else sentences)) from error
 
 

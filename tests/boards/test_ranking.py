@@ -174,6 +174,18 @@ def test_a_copied_run_is_refused(results: Path, write_run: WriteRun) -> None:
     assert "holds the same run as digits/good/seed0.parquet" in problem.message
 
 
+@pytest.mark.parametrize("copy", ["good/seed0 (1).parquet", "good/seed00.parquet", "a copy of good/seed0.parquet"])
+def test_of_two_copies_the_one_in_its_place_stays(results: Path, write_run: WriteRun, copy: str) -> None:
+    """Whatever the alphabet says of a name that a browser or a file manager gave."""
+    write_row(write_run, "good")
+    target = results / "digits" / copy
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes((results / "digits/good/seed0.parquet").read_bytes())
+    (problem,) = build_boards(results).problems
+    assert problem.file == f"digits/{copy}"
+    assert "holds the same run as digits/good/seed0.parquet and is left out; remove one of them." in problem.message
+
+
 def test_other_test_images_are_refused(results: Path, write_run: WriteRun) -> None:
     write_row(write_run, "full")
     write_run("subset", counts=(10, 10, 9))

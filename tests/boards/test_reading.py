@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from fairbench.boards.reading import read_results
 
 WriteRun = Callable[..., Path]
@@ -41,3 +43,31 @@ def test_what_cannot_be_used_is_a_problem_and_the_rest_is_read(
     assert [problem.file for problem in read.problems] == ["digits/a/seed1.parquet", "digits/a/seed0.verified.json"]
     assert "not a readable parquet file" in read.problems[0].message
     assert not any(str(results) in problem.message for problem in read.problems)
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("machine-a/digits/a/seed0.parquet", "it lies deeper. Read it with --results {results}/machine-a, or"),
+        ("x/y/digits/a/seed0.parquet", "it lies deeper. Read it with --results {results}/x/y, or"),
+        ("a/seed0.parquet", "it lies less deep. Read it with --results {above}, or"),
+        ("seed0.parquet", "it lies less deep. Read it with --results {above2}, or"),
+        ("digits/a/Seed0.parquet", "it is not named seed<k>.parquet. Give it the name"),
+        ("digits/a/best.PARQUET", "it is not named seed<k>.parquet. Give it the name"),
+    ],
+)
+def test_outcomes_that_nobody_reads_are_named(results: Path, write_run: WriteRun, place: str, said: str) -> None:
+    """One level deeper, or under another name: they are not on the board, and somebody waits for them."""
+    written = write_run("a")
+    target = results / place
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written.rename(target)
+    for beside in (".hidden/seed0.parquet", "digits/a/.seed1.parquet.abc.tmp", "published.csv"):
+        (results / beside).parent.mkdir(parents=True, exist_ok=True)
+        (results / beside).touch()
+    read = read_results(results)
+    assert read.results == ()
+    (problem,) = read.problems
+    assert problem.file == place
+    above = results.absolute().parents
+    assert said.format(results=results, above=above[0], above2=above[1]) in problem.message

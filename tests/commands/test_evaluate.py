@@ -106,6 +106,22 @@ def test_what_a_model_raises_is_a_sentence(cli: Cli) -> None:
     assert not FILE.exists()
 
 
+def test_logits_in_another_order_are_remarked_on(cli: Cli) -> None:
+    """All looks well but the numbers; the remark is shown, and kept for the page."""
+    with Path("models.py").open("a") as file:
+        file.write(
+            "\nclass Rolled(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+            "        self.net = linear()\n    def forward(self, images):\n        return self.net(images).roll(1, 1)\n"
+        )
+    torch.save({f"net.{name}": tensor for name, tensor in torch.load("weights.pt").items()}, "weights.pt")
+    done = cli(*MINE[:-3], "models.py:Rolled", *MINE[-2:], "--tier", "screen")
+    assert done.exit_code == 0, done.output
+    assert "is not above chance (33.3%). Check that its logits have the order of the classes" in words(done)
+    (remark,) = [warning for warning in read_outcomes(FILE).provenance.warnings if "chance" in warning]
+    assert "normalised as in its training" in remark
+    assert "chance" not in cli(*MINE, "--tier", "screen", "--results", "straight").output
+
+
 class TestAgain:
     def test_nothing_is_computed_twice(self, cli: Cli) -> None:
         first = cli(*MINE, "--tier", "screen")

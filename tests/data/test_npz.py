@@ -37,15 +37,25 @@ def test_grey_images_may_lack_their_channel_and_classes_their_names(tmp_path: Pa
     assert found.class_names == ("0", "1", "2")
 
 
+def test_a_column_of_labels_is_read(tmp_path: Path, valid_arrays: Table) -> None:
+    """As MedMNIST stores them."""
+    path = tmp_path / "column.npz"
+    columns = {name: valid_arrays[name][:, None].astype(np.uint8) for name in ("train_labels", "test_labels")}
+    np.savez(path, **{**valid_arrays, **columns})  # type: ignore[arg-type]
+    found = read_npz(path)
+    assert np.array_equal(found.train_labels, valid_arrays["train_labels"])
+    assert np.array_equal(found.test_labels, valid_arrays["test_labels"])
+
+
 REFUSED: list[tuple[str, Table, list[str]]] = [
     ("float images", {"train_images": np.zeros((30, 4, 5, 3))}, ["'train_images'", "float64", "uint8"]),
     ("channels first", {"train_images": np.zeros((30, 3, 4, 5), np.uint8)}, ["(30, 3, 4, 5)", "1 or 3 channels"]),
     ("flat images", {"test_images": np.zeros((6, 60), np.uint8)}, ["'test_images'", "(6, 60)"]),
     ("no images", {"test_images": np.zeros((0, 4, 5, 3), np.uint8)}, ["'test_images'", "not empty"]),
     ("other size", {"test_images": np.zeros((6, 5, 5, 3), np.uint8)}, ["(4, 5, 3)", "(5, 5, 3)", "alike"]),
-    ("float labels", {"test_labels": np.zeros(6)}, ["'test_labels'", "float64", "integer type"]),
+    ("float labels", {"test_labels": np.zeros(6)}, ["'test_labels'", "float64", "integer type", "astype(np.int64)"]),
     ("boolean labels", {"test_labels": np.zeros(6, bool)}, ["'test_labels'", "bool", "integer type"]),
-    ("column of labels", {"train_labels": np.zeros((30, 1), int)}, ["'train_labels'", "(30, 1)", "(30,)"]),
+    ("one-hot labels", {"train_labels": np.zeros((30, 3), int)}, ["(30, 3)", "(30,)", "argmax(axis=1)"]),
     ("too few labels", {"train_labels": np.zeros(29, int)}, ["(29,)", "one label for every image"]),
     ("negative label", {"test_labels": np.array([0, 1, 2, 0, 1, -1])}, ["'test_labels'", "-1 to 2", "0 to 2"]),
     (
@@ -55,6 +65,7 @@ REFUSED: list[tuple[str, Table, list[str]]] = [
     ),
     ("train label out of range", {"train_labels": np.arange(30) % 3 + 1}, ["'train_labels'", "1 to 3", "0 to 2"]),
     ("too many names", {"class_names": np.array(["a", "b", "c", "d"])}, ["4 names", "3 different labels"]),
+    ("one name twice", {"class_names": np.array(["a", "b", "a"])}, ["the class names a, b, a", "'a' is the name of"]),
     ("names of bytes", {"class_names": np.array([b"a", b"b", b"c"])}, ["'class_names'", "S1", "strings"]),
     ("pickled names", {"class_names": np.array(["a", "b", "c"], object)}, ["'class_names'", "pickle"]),
 ]

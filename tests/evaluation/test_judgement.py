@@ -184,9 +184,10 @@ def optimising(images: Tensor) -> Tensor:
         (Wrapped(after=lambda z: F.dropout(z, 0.1, training=True)), "randomised", "different answers"),
         (Wrapped(before=lambda x: x - x.mean(dim=0)), "batch_dependent", "depends on the other images of its batch"),
         (Wrapped(after=lambda z: z.softmax(dim=1)), "probability_outputs", "returns probabilities"),
+        (Wrapped(after=lambda z: (3 * z).sigmoid()), "probability_outputs", "outputs that all lie in [0, 1]"),
         (Wrapped(before=optimising), "grad_at_inference", "computes gradients while it predicts"),
     ],
-    ids=["randomised", "batch", "probabilities", "optimising"],
+    ids=["randomised", "batch", "softmax", "sigmoid", "optimising"],
 )
 def test_a_model_that_standard_does_not_fit_is_flagged(model: nn.Module, flag: str, sentence: str, run: Run) -> None:
     found = run(model, evaluation=replace(EVALUATION, tier="screen"))

@@ -113,7 +113,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"batch_size": 0}, r"batch_size = 0 is not allowed; allowed: 1 or more"),
     ({"seed": -1}, "seed = -1 is not allowed"),
     ({"name": "a/b"}, "The name 'a/b' is not allowed"),
-    ({"class_names": ("a", "b")}, r"allowed: logits of shape \(30, 2\)"),
+    ({"class_names": ("a", "b")}, r"returns 3 logits for an image, and there are 2 class names \(a, b\)"),
 ]
 
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from fairbench.errors import UserError
-from fairbench.external.foreign_weights import ForeignWeights, _without_wrappers, fit, read_weights
+from fairbench.external.foreign_weights import ForeignWeights, fit, read_weights
+from fairbench.external.weight_names import without_wrappers
 from fairbench.models import build_model, model_names
 
 WEIGHTS = {"weight": torch.arange(6.0).view(2, 3), "bias": torch.tensor([1.0, -2.0])}
@@ -225,5 +226,5 @@ def test_models_of_ours_return_from_any_wrapping(
 def test_no_model_of_ours_has_names_that_only_wrappers_tell_apart(name: str) -> None:
     with torch.device("meta"):
         model = build_model(name, classes=10, channels=3, size=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3)
-    bare = _without_wrappers(model.state_dict())
+    bare = without_wrappers(model.state_dict())
     assert not any(word in bare_name.split(".") for bare_name in bare for word in ("network", "module"))

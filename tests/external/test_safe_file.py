@@ -135,9 +135,24 @@ class TestRefused:
             open_safely(tmp_path / "w.pt")
 
     def test_another_archive_is_named(self, tmp_path: Path) -> None:
-        np.savez(tmp_path / "w.npz", a=np.zeros(3))
+        with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
+            archive.writestr("readme.txt", "no weights")
         with pytest.raises(UserError, match=r"a zip archive, but torch\.save did not write it"):
+            open_safely(tmp_path / "w.zip")
+
+    def test_arrays_of_numpy_are_named(self, tmp_path: Path) -> None:
+        """Unpacking them would help nobody."""
+        np.savez(tmp_path / "w.npz", a=np.zeros(3))
+        with pytest.raises(
+            UserError, match=r"holds arrays of numpy \(\.npz\).*torch\.from_numpy.*axes in another order"
+        ):
             open_safely(tmp_path / "w.npz")
+        np.save(tmp_path / "w.npy", np.zeros(3))
+        with pytest.raises(UserError, match="is a single array of numpy"):
+            open_safely(tmp_path / "w.npy")
+        (tmp_path / "w.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(600))
+        with pytest.raises(UserError, match="is an HDF5 file, as Keras writes it"):
+            open_safely(tmp_path / "w.h5")
         with zipfile.ZipFile(tmp_path / "scripted.pt", "w") as archive:  # the members of torch.jit.save
             for member in ("data.pkl", "constants.pkl", "code/__torch__.py"):
                 archive.writestr(f"scripted/{member}", b"")

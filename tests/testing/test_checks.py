@@ -111,6 +111,14 @@ class OtherYear(Good):
 
 
 @dataclass(kw_only=True)
+class NobodyTeaches(Good):
+    """Its teacher's method does not exist."""
+
+    def prerequisites(self) -> tuple[Prerequisite, ...]:
+        return (Prerequisite(role="teacher", method="tradess"),)
+
+
+@dataclass(kw_only=True)
 class SingleImage(Good):
     """The spread of one image is not a number."""
 
@@ -566,6 +574,7 @@ BROKEN: list[tuple[type[Method], str, str, str]] = [
     (MeasuresByBackward, "networks-untouched", "`.grad` is not as it was after `begin_epoch`", "torch.autograd.grad"),
     (HiddenMeasurement, "cost-counted", "of the arithmetic that happens", "copies of them, cannot be counted"),
     (HiddenCopy, "cost-counted", "of the arithmetic that happens", "copies of them, cannot be counted"),
+    (NobodyTeaches, "prerequisites", "Unknown method 'tradess'. Did you mean 'trades'", "Name registered methods"),
     (WrongLabels, "learns-digits", "clean accuracy is", "sign and the scale of the loss"),
     (Forgetful, "resumes", "killed in epoch 2 and 3 and resumed differs in loss from epoch 2", "`state_dict`"),
     (LoadsTestData, "never-sees-test-data", "With other test images", "loads no dataset"),
@@ -590,6 +599,19 @@ def test_a_broken_method_fails_its_check_only(cls: type[Method], check: str, rea
     assert found.keys() == {check}, found
     assert reason in found[check]
     assert advice in next(one.advice for one in CHECKS if one.name == check)
+
+
+@dataclass(kw_only=True)
+class Early(Good):
+    """Asks for the number of classes too early."""
+
+    def __post_init__(self) -> None:
+        self.known = self.classes
+
+
+def test_a_method_that_cannot_be_constructed_is_not_checked() -> None:
+    with pytest.raises(UserError, match=r"Early cannot be constructed: AttributeError: .*'setup'"):
+        list(check_method(Early))
 
 
 def test_every_check_has_a_method_that_fails_it() -> None:

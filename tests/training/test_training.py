@@ -203,17 +203,92 @@ class Idle(Method):
         del batch
 
 
-def test_a_batch_without_loss_is_skipped(digits: Dataset, plan_one: PlanOne, train_one: Train, tmp_path: Path) -> None:
-    """No update happens: the weights are the initial ones, and the history has no loss."""
-    run = plan_one("idle", Idle())
+@dataclass(kw_only=True)
+class Flat(Method):
+    """A loss that the weights do not change."""
+
+    card = CARD
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Zero, with a way back to every weight."""
+        logits: Tensor = self.model(batch.images)
+        return 0 * logits.sum()
+
+
+@pytest.mark.parametrize("method", [Idle, Flat])
+def test_a_training_without_an_update_fails(
+    method: type[Method], plan_one: PlanOne, train_one: Train, tmp_path: Path
+) -> None:
+    """An author who forgot to return the loss has no row, and no network either; also after an interruption."""
+    run = plan_one("idle", method())
+    with pytest.raises(_KilledError):
+        train_one(run, tmp_path, method=method(), progress=_kill_at(15))
+    with pytest.raises(
+        TrainingFailedError, match=r"no step updated the weights: in all .* steps `loss` returned None"
+    ) as failed:
+        train_one(run, tmp_path, method=method())
+    assert failed.value.epoch == 2
+    assert len(failed.value.history) == 3
+    assert not (tmp_path / "last.safetensors").exists()
+
+
+@dataclass(kw_only=True)
+class Seldom(Method):
+    """Learns from the first batch of an epoch."""
+
+    card = CARD
+
+    def begin_epoch(self, epoch: int, validation: Validation) -> None:
+        """A new epoch, a new batch to learn from."""
+        del epoch, validation
+        self.fresh = True
+
+    def loss(self, batch: Batch) -> Tensor | None:
+        """Clean cross-entropy, once."""
+        fresh, self.fresh = self.fresh, False
+        return cross_entropy(self.model(batch.images), batch.labels).mean() if fresh else None
+
+
+def test_a_batch_without_loss_is_skipped(plan_one: PlanOne, train_one: Train, tmp_path: Path) -> None:
+    """The weights move by the other batches alone: three steps learn less than all of them."""
+    run = plan_one("seldom", Seldom())
     try:
-        trained = train_one(run, tmp_path, method=Idle())
-        assert [entry["loss"] for entry in trained.history] == [None, None, None]
-    except TrainingFailedError as failure:  # an untrained network may well predict a single class
+        trained = train_one(run, tmp_path, method=Seldom())
+        assert len([entry["loss"] for entry in trained.history if entry["loss"]]) == 3
+        assert trained.passes["model"]["weight_backwards"] == 3 * run.recipe.batch_size
+    except TrainingFailedError as failure:  # a network of three steps may well predict a single class
         assert "single class" in str(failure)  # noqa: PT017
-    initial = model_of(run, digits).state_dict()
-    final = load_file(tmp_path / "last.safetensors")
-    assert all(torch.equal(final[key], initial[key]) for key in initial)
+
+
+@dataclass(kw_only=True)
+class Mistaken(Method):
+    """Returns what is no loss."""
+
+    card = CARD
+    returned: str = "float"
+
+    def loss(self, batch: Batch) -> Any:
+        """One mistake or another."""
+        logits = self.model(batch.images)
+        losses = cross_entropy(logits, batch.labels)
+        return {"float": 0.5, "pair": (losses.mean(), logits), "vector": losses, "item": losses.mean().detach()}[
+            self.returned
+        ]
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ("float", r"The loss of Mistaken is float; allowed: a tensor of shape \(\)"),
+        ("pair", "The loss of Mistaken is tuple"),
+        ("vector", r"The loss of Mistaken is shape \(\d+,\)"),
+        ("item", "The loss of Mistaken does not depend on the weights"),
+    ],
+)
+def test_what_is_no_loss_is_told(returned: str, said: str, plan_one: PlanOne, train_one: Train, tmp_path: Path) -> None:
+    """It is a mistake of the code, and no result: it can be run again once it is repaired."""
+    with pytest.raises(UserError, match=said):
+        train_one(plan_one("mistaken", Mistaken()), tmp_path, method=Mistaken(returned=returned))
 
 
 def test_selected_is_the_best_epoch_on_validation(plan_one: PlanOne, train_one: Train, tmp_path: Path) -> None:

@@ -82,17 +82,29 @@ def _strangers(external: Iterable[SeedResult], groups: Iterable[Group]) -> list[
 
 
 def _unique(results: Iterable[SeedResult]) -> tuple[list[SeedResult], list[Problem]]:
-    """The results without repetitions, and the files that repeat one."""
+    """The results without repetitions, and the files that repeat one: not the one that lies where it was written."""
+    given = list(results)
     first: dict[tuple[object, ...], SeedResult] = {}
+    for result in sorted(given, key=_was_moved):
+        first.setdefault(_identity(result), result)
     problems = []
-    for result in results:
-        provenance = result.provenance
-        identity = (provenance.suite, provenance.role, row_key(result), provenance.seed)
-        known = first.setdefault(identity, result)
+    for result in given:
+        known = first[_identity(result)]
         if known is not result:
             message = f"{result.file} holds the same run as {known.file} and is left out; remove one of them."
             problems.append(Problem(file=result.file, message=message))
-    return list(first.values()), problems
+    return [result for result in given if first[_identity(result)] is result], problems
+
+
+def _identity(result: SeedResult) -> tuple[object, ...]:
+    provenance = result.provenance
+    return (provenance.suite, provenance.role, row_key(result), provenance.seed)
+
+
+def _was_moved(result: SeedResult) -> bool:
+    """Whether a file lies elsewhere than its run was written, as a browser's `seed0 (1).parquet` does."""
+    provenance = result.provenance
+    return result.file != f"{provenance.suite}/{provenance.label}/seed{provenance.seed}.parquet"
 
 
 def _on_same_images(results: Sequence[SeedResult]) -> tuple[tuple[SeedResult, ...], list[Problem]]:

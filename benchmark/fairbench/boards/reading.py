@@ -15,7 +15,7 @@ from fairbench.boards.verified_results import with_receipts
 from fairbench.errors import UserError
 from fairbench.outcomes.comparability import asked_tier, check_description, read_audit
 from fairbench.outcomes.metrics import class_accuracies
-from fairbench.outcomes.store import NOT_RUN, Outcomes, read_outcomes, result_files
+from fairbench.outcomes.store import NOT_RUN, Outcomes, read_outcomes, result_files, stray_files
 from fairbench.protocol.attack_names import TIERS, Attack
 
 
@@ -47,7 +47,8 @@ def read_results(folder: Path) -> Read:
         except UserError as error:
             problems.append(Problem(file=file, message=str(error).replace(str(path), file)))
     results, unfit = with_receipts(found, folder)
-    return Read(results=tuple(results), problems=(*problems, *unfit))
+    strays = (_misplaced(path, folder) for path in stray_files(folder))
+    return Read(results=tuple(results), problems=(*problems, *unfit, *strays))
 
 
 def seed_result(outcomes: Outcomes, *, file: str) -> SeedResult:
@@ -85,6 +86,20 @@ def seed_result(outcomes: Outcomes, *, file: str) -> SeedResult:
         images=_images(outcomes),
         audit=read_audit(provenance, file=file),
     )
+
+
+def _misplaced(path: Path, folder: Path) -> Problem:
+    """A file that is not read, and what to do about it."""
+    file = path.relative_to(folder)
+    above = len(file.parts) - 3  # of <suite>/<label>/seed<k>.parquet
+    if not (file.name.startswith("seed") and file.suffix == ".parquet"):
+        advice = "it is not named seed<k>.parquet. Give it the name that fairbench gave it, or move it away."
+    elif above > 0:
+        advice = f"it lies deeper. Read it with --results {folder.joinpath(*file.parts[:above])}, or move it up."
+    else:
+        advice = f"it lies less deep. Read it with --results {folder.absolute().parents[-above - 1]}, or move it down."
+    message = f"{file.as_posix()} was not read: outcomes lie in <suite>/<label>/seed<k>.parquet, and {advice}"
+    return Problem(file=file.as_posix(), message=message)
 
 
 def _images(outcomes: Outcomes) -> str:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fairbench.errors import UserError
 from fairbench.method import registry
 from fairbench.report.terminal.console import console
 from fairbench.testing import Checked, Outcome, check_method
@@ -21,7 +22,13 @@ def check(given: str) -> int:
     names = sorted(set(registry.names(plugins=plugins)) - set(registry.names())) if plugins else [given]
     good = True
     for name in names:
-        checked = list(check_method(registry.load(name, plugins=plugins)))
+        try:
+            registry.create(name, {}, plugins=plugins)
+        except UserError as error:  # the other methods of a file are checked all the same
+            out.print(f"{name}: {error}", markup=False)
+            good = False
+            continue
+        checked = list(check_method(registry.load(name, plugins=plugins), plugins=plugins))
         _show(name, checked, out)
         good = good and all(one.good for one in checked)
     return 0 if good else 1

@@ -3,7 +3,6 @@
 import math
 from traceback import extract_tb
 
-import torch
 from rich.console import Console
 from rich.markup import escape
 
@@ -16,6 +15,7 @@ from fairbench.execution.freed_memory import keep_freed_memory
 from fairbench.external.outcomes import compute_outcomes, known_outcomes
 from fairbench.external.run import ExternalRun, check_name
 from fairbench.external.sample import Sample, load_sample, usual_suite
+from fairbench.out_of_memory import is_out_of_memory
 from fairbench.protocol.suite import Evaluation, Threat
 from fairbench.protocol.suite_file import parse_number
 from fairbench.report.terminal.class_table import class_table
@@ -58,7 +58,13 @@ def evaluate(asked: Asked, folders: ModelFolders, *, device: str) -> int:
             out.print("Interrupted. Verdicts found so far are kept; the same command goes on from here.")
             return INTERRUPTED
         except Exception as error:  # the border to foreign code: a model may raise anything, and the others wait
-            reason = str(error) if isinstance(error, UserError) else _blamed(error)
+            if is_out_of_memory(error):
+                reason = (
+                    f"{name} with {evaluation.batch_size} images at a time does not fit into the memory of {where_to}. "
+                    "Give a smaller --batch-size; verdicts found so far are kept."
+                )
+            else:
+                reason = str(error) if isinstance(error, UserError) else _blamed(error)
             if len(names) == 1:
                 raise UserError(reason) from error
             failed.append(name)
@@ -108,16 +114,8 @@ def _one(
         return
     for remark in external.remarks:  # before hours of work
         out.print(f"{name}: {remark}", markup=False)
-    try:
-        with StageDisplay(out) as display:
-            outcomes = compute_outcomes(
-                run, results=folders.results, work_dir=folders.work_dir, progress=display.advanced
-            )
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"{name} with {evaluation.batch_size} images at a time does not fit into the memory of {device}. "
-            "Give a smaller --batch-size; verdicts found so far are kept."
-        ) from error
+    with StageDisplay(out) as display:
+        outcomes = compute_outcomes(run, results=folders.results, work_dir=folders.work_dir, progress=display.advanced)
     out.print(class_table(outcomes))
     out.print(f"Wrote {path}; `fairbench report` shows it beside the boards it fits.", markup=False)
 

@@ -30,6 +30,7 @@ def given_model(given: str, weights: Weights, *, sample: Sample, norm: Norm, dat
         size=(sample.images.shape[2], sample.images.shape[3]),
         checkpoint=weights.checkpoint,
         key=weights.key,
+        ignored=weights.ignored,
         normalisation=Normalisation.parse(weights.mean, weights.std) if weights.mean else None,
         norm=norm,
         folder=data_dir,

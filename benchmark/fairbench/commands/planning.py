@@ -94,15 +94,6 @@ def resolve(named: Named) -> Resolved:
     changes = _settings(named.settings)
     if changes and not named.methods:
         raise UserError(f"--set {named.settings[0]} needs --method: say whose hyper-parameter it is.")
-    chosen: list[tuple[str, Method]] = []
-    problems = [] if named.methods else _strangers(suite, known)
-    for name in dict.fromkeys(named.methods) or known:
-        try:
-            chosen.append((name, create(name, changes)))
-        except UserError as error:
-            if named.methods:
-                raise
-            problems.append(str(error))
     digest = dataset_digest(suite.dataset, folder=suite.folder)
     planner = Planner(
         suite=suite,
@@ -110,6 +101,17 @@ def resolve(named: Named) -> Resolved:
         rates=known_rates(suite, named.tuned, dataset_digest=digest),
         dataset_digest=digest,
     )
+    chosen: list[tuple[str, Method]] = []
+    problems = [] if named.methods else _strangers(suite, known)
+    for name in dict.fromkeys(named.methods) or known:
+        try:
+            method = create(name, changes)
+            planner.run(name, method, seed=suite.seeds[0])  # so that what its hooks raise stops no other method
+            chosen.append((name, method))
+        except UserError as error:
+            if named.methods:
+                raise
+            problems.append(str(error))
     return Resolved(suite=suite, methods=chosen, planner=planner, problems=problems)
 
 

@@ -26,6 +26,8 @@ def report(results: Path, site: Path, *, check: bool) -> int:
         if not current:
             out.print("Run `fairbench report` to bring it up to date.")
         return 1 if boards.problems or not current else 0
+    if not boards.boards and not boards.problems:
+        out.print(f"{results} holds no outcomes: there is nothing like {results}/<suite>/<label>/seed0.parquet.")
     written = write_site(boards, site, literature=published)
     out.print(f"Wrote {written[0]} and {len(written) - 1} files around it.")
     return 1 if boards.problems else 0

@@ -20,6 +20,7 @@ from fairbench.external.verification import Verified, judged_by
 from fairbench.external.verification import verify as compare
 from fairbench.machine import hardware, versions
 from fairbench.models import model_names
+from fairbench.out_of_memory import is_out_of_memory
 from fairbench.outcomes.receipt import Receipt, outcomes_sha256, receipt_file, write_receipt
 from fairbench.outcomes.store import Outcomes, read_outcomes
 from fairbench.report.terminal.console import console
@@ -66,6 +67,13 @@ def verify(file: Path, repetition: Repetition, *, device: str) -> int:
                 batch_size=repetition.batch_size,
                 progress=display.advanced,
             )
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"{repetition.batch_size} images at a time do not fit into the memory of {where_to}; give a smaller "
+            "--batch-size."
+        ) from error
     except KeyboardInterrupt:
         out.print("Interrupted. Nothing is kept of a verification; the same command begins again.")
         return INTERRUPTED

@@ -19,6 +19,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from fairbench.data.arrays import Arrays
+from fairbench.data.class_names import checked_class_names
 from fairbench.errors import UserError
 
 _TRAIN, _TEST = ("train_images", "train_labels"), ("test_images", "test_labels")
@@ -109,12 +110,22 @@ def _images(file: NpzFile, path: Path, name: str) -> NDArray[np.uint8]:
 
 def _labels(file: NpzFile, path: Path, name: str, *, count: int) -> NDArray[np.int64]:
     labels = _array(file, path, name)
+    if labels.shape == (count, 1):  # a column, as MedMNIST has it
+        labels = labels[:, 0]
     if labels.dtype.kind not in "iu" or labels.shape != (count,):
         raise UserError(
             f"{path}: {name!r} has shape {labels.shape} and type {labels.dtype}; "
-            f"allowed: ({count},) of an integer type, one label for every image."
+            f"allowed: ({count},) of an integer type, one label for every image.{_advice(labels, count)}"
         )
     return labels.astype(np.int64)
+
+
+def _advice(labels: NDArray[np.generic], count: int) -> str:
+    """How to make labels of what is in their place, where that is plain."""
+    if labels.ndim == 2 and len(labels) == count and labels.shape[1] > 1:
+        return " Of one column per class, make labels by argmax(axis=1)."
+    whole = labels.shape == (count,) and labels.dtype.kind == "f" and np.array_equal(labels, np.round(labels))
+    return " Store them by astype(np.int64)." if whole else ""
 
 
 def _class_names(file: NpzFile, path: Path, array: str, labels: NDArray[np.int64]) -> tuple[str, ...]:
@@ -140,4 +151,4 @@ def _class_names(file: NpzFile, path: Path, array: str, labels: NDArray[np.int64
             f"{path}: 'class_names' has {len(names)} names, but 'train_labels' has {len(present)} different labels; "
             "they must agree."
         )
-    return tuple(map(str, names))
+    return checked_class_names(names, given=f"{path}: the class names")

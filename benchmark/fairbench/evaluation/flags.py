@@ -32,7 +32,7 @@ class Behaviour:
     Attributes:
         randomised: asked twice, it gives different logits.
         batch_dependent: asked for an image in other company, it gives different logits.
-        probability_outputs: every row lies in [0, 1] and sums to 1.
+        probability_outputs: every output lies in [0, 1], whatever a row sums to: a softmax, or a sigmoid per class.
         grad_at_inference: it records gradients while it predicts, as defences that optimise at inference do.
         train_mode_modules: modules that are in train mode in spite of `eval()`.
     """
@@ -70,8 +70,7 @@ def behaviour(model: nn.Module, images: Tensor, *, classes: int, batch_size: int
             # As the reference: beyond what round-off of kernels can explain.
             randomised = randomised or bool((_distance(first, second) > 1e-4).any())
             dependent = dependent or bool(_distance(first, parted).median() > NOTABLE_BATCH_DISTANCE)
-            summing = ((first.sum(dim=1) - 1).abs() < 1e-5).all()
-            probabilities = probabilities and bool(summing & (first > -1e-5).all() & (first < 1 + 1e-5).all())
+            probabilities = probabilities and bool((first > -1e-5).all() & (first < 1 + 1e-5).all())
         training = [name or type(model).__name__ for name, module in model.named_modules() if module.training]
     return Behaviour(
         randomised=randomised,
@@ -106,9 +105,8 @@ def warnings(flags: Mapping[str, Any]) -> list[str]:
         ),
         "The model computes gradients while it predicts; AutoAttack standard does not fit defences that optimise at "
         "inference.": flags["grad_at_inference"],
-        "The model returns probabilities; attacks on them can fail where attacks on logits do not.": (
-            flags["probability_outputs"]
-        ),
+        "The model returns probabilities, or other outputs that all lie in [0, 1]; attacks on them can fail where "
+        "attacks on logits do not.": flags["probability_outputs"],
         f"In spite of eval() these modules are in train mode: {', '.join(flags['train_mode_modules'])}.": (
             flags["train_mode_modules"]
         ),

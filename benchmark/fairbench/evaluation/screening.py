@@ -24,6 +24,9 @@ from fairbench.progress import Progress, silent
 from fairbench.protocol.suite import Evaluation, Threat
 from fairbench.seeding import derived_seed
 
+NEAR = 0.25
+"""How far outside of [0, 1] interpolation takes a pixel, at most: bicubic overshoots at an edge by an eighth."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Screened:
@@ -130,10 +133,12 @@ def check_images(images: Tensor, labels: Tensor, *, classes: int) -> None:
         raise UserError(f"Images of type {images.dtype} are not allowed; allowed: float32 in [0, 1], or uint8.")
     low, high = float(images.min()), float(images.max())
     if images.dtype == torch.float32 and not (low >= 0 and high <= 1):
-        raise UserError(
-            f"Images with pixels from {low:g} to {high:g} are not allowed; allowed: [0, 1]. "
-            "Mean and standard deviation belong into the model, as its first layer."
-        )
+        advice = "Mean and standard deviation belong into the model, as its first layer."
+        if low >= -NEAR and high <= 1 + NEAR:
+            advice = "If resizing or rounding put them there, clamp them: images.clamp(0, 1). " + advice
+        elif low >= 0 and high <= 255:
+            advice = "Divide by 255 what lies in [0, 255]. " + advice
+        raise UserError(f"Images with pixels from {low:g} to {high:g} are not allowed; allowed: [0, 1]. {advice}")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise UserError(f"Labels from {low} to {high} are not allowed; allowed: 0 to {classes - 1}.")

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from fairbench.errors import UserError
+from fairbench.method.asking import needed_by, recipe_of
 from fairbench.method.contract import Method
 from fairbench.outcomes.comparability import tier_below
 from fairbench.outcomes.provenance import Provenance
@@ -21,6 +22,10 @@ from fairbench.protocol.suite import Parameter, Suite
 
 Create = Callable[[str, Mapping[str, Parameter]], Method]
 """(registered name, changed hyper-parameters) -> a method, as it is in the suite apart from these."""
+
+
+DEEPEST = 8
+"""How many runs may build on one another; a teacher's hot start is the third."""
 
 
 class State(Enum):
@@ -80,7 +85,16 @@ class Planner:
     rates: TunedRates | None = None
     dataset_digest: str = ""
 
-    def run(self, name: str, method: Method, *, seed: int, teacher: bool = False, rate: float | None = None) -> Run:
+    def run(
+        self,
+        name: str,
+        method: Method,
+        *,
+        seed: int,
+        teacher: bool = False,
+        rate: float | None = None,
+        builders: tuple[str, ...] = (),
+    ) -> Run:
         """A run with all that it builds on.
 
         Args:
@@ -89,20 +103,27 @@ class Planner:
             seed: of the training; a teacher has the suite's first one.
             teacher: whether it is trained on the network of the suite's teacher.
             rate: times the suite's learning rate; the tuned one by default, which is 1 where there is none.
+            builders: names of what builds on it, the first one first.
+
+        Raises:
+            UserError: if a hook of the method raises, or what it builds on does not exist or builds on itself.
         """
-        suite, needed = self.suite, []
-        for need in method.prerequisites():
+        suite, needed, builders = self.suite, [], (*builders, name)
+        if len(builders) > DEEPEST:
+            raise UserError(f"{name} builds on itself: its `prerequisites` lead from {' to '.join(builders[:4])} ...")
+        for need in needed_by(method):
             taught = teacher or need.role == "teacher"
             made = self.create(need.method, dict(need.parameters))
             first = suite.seeds[0] if need.role == "teacher" else seed
-            needed.append((need.role, self.run(need.method, made, seed=first, teacher=taught)))
+            run = self.run(need.method, made, seed=first, teacher=taught, builders=builders)
+            needed.append((need.role, run))
         on_teacher = teacher and suite.teacher != suite.model
         run = Run(
             suite=suite.teaching() if on_teacher else suite,
             method=name,
             parameters=tuple(sorted(method.parameters().items())),
             changed=_changed_parameters(method, type(method).configured(suite.defaults_of(name))),
-            recipe=method.recipe(suite.recipe),
+            recipe=recipe_of(method, suite.recipe),
             seed=seed,
             role="teacher" if on_teacher else "method",
             prerequisites=tuple(needed),
@@ -112,7 +133,7 @@ class Planner:
         if rate is None:
             rate = tuned.rate if tuned else 1.0
         faster = replace(suite.recipe, learning_rate=rate * suite.recipe.learning_rate)
-        return replace(run, rate=rate, recipe=method.recipe(faster), trials=tuned.trials if tuned else ())
+        return replace(run, rate=rate, recipe=recipe_of(method, faster), trials=tuned.trials if tuned else ())
 
     def plan(self, methods: Iterable[tuple[str, Method]], *, seeds: Sequence[int]) -> list[Run]:
         """Runs of every method and seed, each once: one seed after the other, prerequisites before what needs them.

@@ -19,6 +19,7 @@ from fairbench.atomic import sweep
 from fairbench.data.dataset import Dataset
 from fairbench.data.loading import load_dataset
 from fairbench.errors import TrainingFailedError, UserError
+from fairbench.evaluation.chance import chance_remark
 from fairbench.evaluation.circumstances import circumstances
 from fairbench.evaluation.judgement import judge
 from fairbench.execution.plan import State, run_status
@@ -28,6 +29,7 @@ from fairbench.method import registry
 from fairbench.method.contract import Method
 from fairbench.method.explanation import explained_card, explained_hyperparameters
 from fairbench.models.checkpoint import load_weights
+from fairbench.out_of_memory import is_out_of_memory
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.store import Outcomes, no_rows, write_outcomes
 from fairbench.outcomes.work_folder import CHECKPOINTS, WorkFolder
@@ -75,6 +77,11 @@ def _locked(task: Task, folder: WorkFolder, progress: Progress) -> Ended:
         return Ended(key=run.key, ending=Ending.FAILED, reason=str(error))
     except Exception as error:  # noqa: BLE001  the border of a run: its problem must not stop the others
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        if is_out_of_memory(error):
+            reason = (
+                f"It does not fit into the memory of {task.device}: compute fewer runs at a time (--jobs), or write a "
+                f"smaller batch_size into [recipe] or [evaluation] of the suite. {reason}"
+            )
         traceback.print_exc()
         folder.remember_failure(reason)
         where = "" if isinstance(error, UserError) else f" (details in {folder.log})"
@@ -124,7 +131,10 @@ def _compute(task: Task, folder: WorkFolder, progress: Progress) -> None:
         progress=progress,
     )
     seconds = time.monotonic() - began
-    provenance = _done(judgement.recorded(_known(task, method, dataset)), trained, seconds=seconds)
+    known = _known(task, method, dataset)
+    guessing = chance_remark(judgement.rows, classes=dataset.classes)
+    known = replace(known, warnings=[*known.warnings, guessing]) if guessing else known
+    provenance = _done(judgement.recorded(known), trained, seconds=seconds)
     write_outcomes(result, Outcomes(rows=judgement.rows, provenance=provenance))
 
 

@@ -10,11 +10,12 @@ how, nobody can check here, so it stands beside a ranking and not in it. Importi
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fairbench.errors import UserError, not_allowed
+from fairbench.fields import plain_number
 from fairbench.progress import Progress, silent
 from fairbench.protocol.suite import Engine, Evaluation, Norm, Precision, Threat, Tier
 
@@ -30,7 +31,7 @@ def evaluate(
     labels: "Tensor",
     *,
     name: str = "model",
-    class_names: Sequence[str] = (),
+    class_names: Iterable[str] = (),
     norm: Norm = "Linf",
     epsilon: float = 8 / 255,
     tier: Tier = "full",
@@ -51,7 +52,7 @@ def evaluate(
     Args:
         model: images in [0, 1] to logits, on any device; normalisation is its own business.
         images: (n, channels, height, width), float32 in [0, 1] or uint8; they may stay on the CPU.
-        labels: (n,) of an integer type, from 0.
+        labels: (n,) or (n, 1) of an integer type, from 0.
         name: of the row.
         class_names: by label; the labels themselves by default, as many as the model has logits.
         norm: of the ball.
@@ -73,7 +74,8 @@ def evaluate(
     Raises:
         UserError: for a model, images or settings that cannot be used.
     """
-    if not isinstance(epsilon, int | float):
+    epsilon = plain_number(epsilon)
+    if not isinstance(epsilon, int | float) or isinstance(epsilon, bool):
         allowed = "a finite number in units of pixel values in [0, 1], such as 8 / 255"
         raise not_allowed(f"epsilon = {epsilon!r}", allowed)
     threat = Threat(norm=norm, epsilon=epsilon, step=epsilon / 4)
@@ -81,9 +83,10 @@ def evaluate(
 
     from torch import inference_mode, nn  # noqa: PLC0415  importing fairbench must not
 
-    from fairbench.external.given import given_sample  # noqa: PLC0415
+    from fairbench.external.given import given  # noqa: PLC0415
     from fairbench.external.outcomes import compute_outcomes, known_outcomes  # noqa: PLC0415
     from fairbench.external.run import ExternalRun  # noqa: PLC0415
+    from fairbench.out_of_memory import is_out_of_memory  # noqa: PLC0415
 
     if not isinstance(model, nn.Module):
         raise UserError(f"A model of type {type(model).__name__} is not allowed; allowed: a torch.nn.Module.")
@@ -94,14 +97,24 @@ def evaluate(
         )
     folder, work = (None if path is None else Path(path) for path in (results, work_dir))
     with inference_mode(mode=False):  # which a caller who only predicts may be in; attacks differentiate
+        found = given(images, labels, model=model, class_names=class_names, dataset=dataset, indices=indices)
         run = ExternalRun(
             name=name,
             seed=seed,
-            model=model,
+            model=found.model,
             specification=f"{type(model).__module__}:{type(model).__qualname__}",
-            sample=given_sample(images, labels, model=model, class_names=class_names, dataset=dataset, indices=indices),
+            remarks=found.remarks,
+            sample=found.sample,
             threat=threat,
             evaluation=evaluation,
         )
         known = None if folder is None else known_outcomes(run, folder)
-        return known or compute_outcomes(run, results=folder, work_dir=work, progress=progress)
+        try:
+            return known or compute_outcomes(run, results=folder, work_dir=work, progress=progress)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise UserError(
+                f"{name} with {evaluation.batch_size} images at a time does not fit into the memory of {run.device}. "
+                "Give a smaller batch_size."
+            ) from error

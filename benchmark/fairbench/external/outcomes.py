@@ -17,8 +17,9 @@ from filelock import Timeout
 
 from fairbench.atomic import check_writable
 from fairbench.errors import UserError
+from fairbench.evaluation.chance import chance_remark
 from fairbench.evaluation.circumstances import circumstances
-from fairbench.evaluation.judgement import judge
+from fairbench.evaluation.judgement import Judgement, judge
 from fairbench.external.run import ExternalRun
 from fairbench.outcomes.comparability import tier_below
 from fairbench.outcomes.store import Outcomes, read_outcomes, write_outcomes
@@ -101,13 +102,25 @@ def compute_outcomes(
     provenance = replace(
         circumstances(run, suite=sample.name, method="external", class_names=sample.class_names, device=device),
         card={"title": run.name},
-        warnings=list(run.remarks),
+        warnings=[*run.remarks, *_guessing(judgement, classes=len(sample.class_names))],
         checkpoints={"selected": run.file_sha256} if run.file_sha256 else {},
     )
     outcomes = Outcomes(rows=judgement.rows, provenance=judgement.recorded(provenance))
     if results is not None:
         write_outcomes(run.result_file(results), outcomes)
     return outcomes
+
+
+def _guessing(judgement: Judgement, *, classes: int) -> list[str]:
+    """What to look at if the model does no better than chance; where logits are not finite, that is said already."""
+    remark = chance_remark(judgement.rows, classes=classes)
+    if not remark or judgement.flags["nonfinite"]:
+        return []
+    advice = (
+        "Check that its logits have the order of the classes that the labels have, and that images are normalised as "
+        "in its training (--mean and --std, where it does not do so itself)."
+    )
+    return [f"{remark} {advice}"]
 
 
 def _differing(found: Mapping[str, object], wanted: Mapping[str, object]) -> str:

@@ -124,7 +124,7 @@ def check_name(name: str) -> None:
     Raises:
         UserError: if it is not made of letters, digits, `.`, `_` and `-`, or begins with one of the last three.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name)):
         raise UserError(
             f"The name {name!r} is not allowed; allowed: up to 100 letters, digits, '.', '_' and '-', a letter or "
             "digit first."

@@ -32,6 +32,8 @@ _OTHERS = (
     (b"version https://git-lfs", "is a pointer of git-lfs, not the file itself; fetch it with `git lfs pull`."),
     (b"<", "is a web page, not a checkpoint: the server answered the download with a message. Open it and read."),
     (b"\x1f\x8b", "is compressed with gzip; unpack it first."),
+    (b"\x89HDF", "is an HDF5 file, as Keras writes it. Weights of torch are needed."),
+    (b"\x93NUMPY", "is a single array of numpy. Weights of torch are needed, by name."),
     (b"\x80", f"is a plain pickle, which could run code; nothing of it was run. {_ADVICE}"),
 )
 _LARGEST_HEADER = 100_000_000  # bytes; the limit of safetensors itself
@@ -112,6 +114,12 @@ def _archive_problem(path: Path) -> str:
         return (
             "is a TorchScript archive, which holds code. Save the weights alone, where it can be trusted: "
             "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pt')."
+        )
+    if any(name.endswith(".npy") for name in members):
+        return (
+            "holds arrays of numpy (.npz). If they are weights of torch, by its names and in its layout, save them so: "
+            "torch.save({name: torch.from_numpy(array) for name, array in numpy.load(FILE).items()}, 'weights.pt'); "
+            "those of JAX and TensorFlow have their axes in another order."
         )
     return "" if "data.pkl" in members else "is a zip archive, but torch.save did not write it; unpack it first."
 

@@ -8,15 +8,16 @@ Whatever comes back takes images in [0, 1] and has been called once, so that a n
 number of classes is a sentence now, and not a traceback or a wrong number in an hour.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fairbench.errors import UserError, unknown
 from fairbench.external.factory import call_factory
+from fairbench.external.first_look import look
 from fairbench.external.foreign_weights import fit, read_weights
 from fairbench.external.normalisation import Normalisation
 from fairbench.identity import file_sha256
@@ -57,6 +58,7 @@ def load_external(
     *,
     checkpoint: Path | None = None,
     key: str = "",
+    ignored: Sequence[str] = (),
     normalisation: Normalisation | None = None,
     dataset: str,
     classes: int,
@@ -71,7 +73,8 @@ def load_external(
         given: a name of `fairbench list models`, `package.module:factory`, `path/to/file.py:factory`, or
             `robustbench:NAME`.
         checkpoint: a file with the weights; needed for the first form, optional for the others.
-        key: the entry of the checkpoint that holds them, where there are several.
+        key: the entry of the checkpoint that holds them, or the prefix of their names, where there are several.
+        ignored: weights of the checkpoint to leave out, by what their names begin with.
         normalisation: for a network that does not normalise images itself.
         dataset: name of the dataset; with `norm` it says which board of RobustBench is meant.
         classes: number of logits.
@@ -85,6 +88,10 @@ def load_external(
     """
     if key and checkpoint is None:
         raise UserError(f"--key {key} names an entry of a checkpoint; give the file with --checkpoint.")
+    if ignored and (checkpoint is None or given.startswith(_ZOO)):
+        raise UserError(
+            f"--ignore {ignored[0]} names weights of a checkpoint of yours; give the file with --checkpoint."
+        )
     code = ""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # a factory that draws weights draws the same ones every time
@@ -99,13 +106,20 @@ def load_external(
             built = call_factory(given)
             model, code = built.model, built.code_sha256
             model, remarks = _of_theirs(
-                given, model, checkpoint, key=key, normalisation=normalisation, channels=channels
+                given,
+                model,
+                checkpoint,
+                key=key,
+                ignored=ignored,
+                normalisation=normalisation,
+                channels=channels,
             )
         elif given in model_names():
             model, remarks = _of_ours(
                 given,
                 checkpoint,
                 key=key,
+                ignored=ignored,
                 normalisation=normalisation,
                 classes=classes,
                 channels=channels,
@@ -114,14 +128,14 @@ def load_external(
         else:
             raise unknown("model", given, model_names(), advice=_FORMS)
         model = model.cpu().eval()
-        _check(model, given=given, classes=classes, shape=(channels, *size))
+        looked = look(model, torch.zeros(2, channels, *size), called=given, classes=classes)
     target, colon, name = given.rpartition(":")
     return External(
-        model=model,
+        model=looked.model,
         specification=f"{Path(target).name if target.endswith('.py') else target}{colon}{name}",
         code_sha256=code,
         file_sha256="" if checkpoint is None else file_sha256(checkpoint),
-        remarks=remarks,
+        remarks=(*remarks, *looked.remarks),
     )
 
 
@@ -130,6 +144,7 @@ def _of_ours(
     checkpoint: Path | None,
     *,
     key: str,
+    ignored: Sequence[str],
     normalisation: Normalisation | None,
     classes: int,
     channels: int,
@@ -138,7 +153,7 @@ def _of_ours(
     """An architecture of `fairbench list models`; our own checkpoints hold a normalisation, others do not."""
     if checkpoint is None:
         raise UserError(f"{given} is an architecture without weights; give a file of them with --checkpoint.")
-    weights = read_weights(checkpoint, key=key)
+    weights = read_weights(checkpoint, key=key, ignored=ignored)
     values = (normalisation or _AS_IT_IS).for_channels(channels)
     model = build_model(given, classes=classes, channels=channels, size=size, mean=values.mean, std=values.std)
     assert isinstance(model, Normalised)
@@ -164,6 +179,7 @@ def _of_theirs(
     checkpoint: Path | None,
     *,
     key: str,
+    ignored: Sequence[str],
     normalisation: Normalisation | None,
     channels: int,
 ) -> tuple[nn.Module, tuple[str, ...]]:
@@ -171,7 +187,7 @@ def _of_theirs(
     if checkpoint is None:
         remarks: tuple[str, ...] = ("No checkpoint was given: the weights are those that the factory gave the model.",)
     else:
-        weights = read_weights(checkpoint, key=key)
+        weights = read_weights(checkpoint, key=key, ignored=ignored)
         remarks = (*weights.remarks, *fit(model, weights, origin=str(checkpoint)))
     if normalisation is None:
         return model, remarks
@@ -183,28 +199,3 @@ def _of_theirs(
             )
     values = normalisation.for_channels(channels)
     return Normalised(model, mean=values.mean, std=values.std), (*remarks, f"Images are normalised as given: {values}.")
-
-
-def _check(model: nn.Module, *, given: str, classes: int, shape: tuple[int, ...]) -> None:
-    """Two black images must give two rows of logits."""
-    try:
-        with torch.no_grad():
-            logits = model(torch.zeros(2, *shape))
-    except Exception as error:  # the border to foreign code: the user shall see whatever it raises
-        raise UserError(
-            f"{given} cannot take images of {shape[0]}x{shape[1]}x{shape[2]} (channels, height, width): "
-            f"{type(error).__name__}: {shorten(str(error), 300).rstrip('.')}. Check which dataset it was made for."
-        ) from error
-    if not (isinstance(logits, Tensor) and logits.is_floating_point()):
-        kind = f"a tensor of {logits.dtype}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
-        raise UserError(f"{given} returns {kind}; a model returns logits alone. Write a factory that unwraps them.")
-    if logits.shape == (2, classes):
-        return
-    if logits.ndim == 2 and len(logits) == 2:
-        raise UserError(
-            f"{given} distinguishes {logits.shape[1]} classes, the dataset has {classes}. Check which dataset it was "
-            "trained on, and how many classes its factory builds."
-        )
-    raise UserError(
-        f"{given} turns 2 images into an output of shape {tuple(logits.shape)}; logits have the shape (2, {classes})."
-    )

@@ -6,7 +6,7 @@ from dataclasses import Field, field, fields
 from typing import Any, TypeVar
 
 from fairbench.errors import UserError, not_allowed
-from fairbench.fields import Allowed
+from fairbench.fields import Allowed, plain_number
 from fairbench.protocol.suite import Parameter
 
 _P = TypeVar("_P", bound=Parameter)
@@ -69,6 +69,7 @@ def checked_hyperparameter(owner: type, name: str, value: Parameter) -> Paramete
     """
     found = _field(owner, name)
     default: object = found.default
+    value = plain_number(value)
     if isinstance(default, float) and type(value) is int:
         value = float(value)
     given = f"{owner.__name__}: {name}={value!r}"

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from fairbench.errors import UserError, unknown
 from fairbench.foreign_code import ForeignFile, run_foreign
+from fairbench.method.asking import constructed
 from fairbench.method.contract import Card, Method
 from fairbench.protocol.suite import Parameter
 
@@ -48,25 +49,18 @@ def load(name: str, *, plugins: Sequence[Path] = ()) -> type[Method]:
         UserError: if there is no such method, if two have the name, or if what has it cannot be imported or is no
             method; the message names the package or file.
     """
-    entries = _entries(plugins)
-    if name not in entries:
-        advice = (
-            "A method of your own is given with --plugin FILE, or by an installed package (`fairbench new-method`)."
-        )
-        raise unknown("method", name, entries, advice=advice)
-    first, *others = entries[name]
-    if others:
-        raise _taken(name, first.origin, others[0].origin)
-    return _method(name, first.load(), origin=first.origin)
+    return _found(name, plugins)[0]
 
 
 def create(name: str, changes: Mapping[str, str | Parameter], *, plugins: Sequence[Path] = ()) -> Method:
     """A method with some hyper-parameters changed; text is read as the field's type.
 
     Raises:
-        UserError: as `load`, and for an unknown hyper-parameter or a value that is not allowed.
+        UserError: as `load`, for an unknown hyper-parameter or a value that is not allowed, and if it cannot be
+            constructed.
     """
-    return load(name, plugins=plugins).configured(changes)
+    cls, origin = _found(name, plugins)
+    return constructed(cls, changes, called=f"The method {name!r} of {origin}")
 
 
 def card(name: str, *, plugins: Sequence[Path] = ()) -> Card:
@@ -76,6 +70,20 @@ def card(name: str, *, plugins: Sequence[Path] = ()) -> Card:
         UserError: as `load`.
     """
     return load(name, plugins=plugins).card
+
+
+def _found(name: str, plugins: Sequence[Path]) -> tuple[type[Method], str]:
+    """The class of a method, and where it comes from."""
+    entries = _entries(plugins)
+    if name not in entries:
+        advice = (
+            "A method of your own is given with --plugin FILE, or by an installed package (`fairbench new-method`)."
+        )
+        raise unknown("method", name, entries, advice=advice)
+    first, *others = entries[name]
+    if others:
+        raise _taken(name, first.origin, others[0].origin)
+    return _method(name, first.load(), origin=first.origin), first.origin
 
 
 def _entries(plugins: Sequence[Path]) -> dict[str, list[_Entry]]:

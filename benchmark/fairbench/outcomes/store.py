@@ -116,6 +116,15 @@ def result_files(results: Path) -> Iterator[Path]:
     yield from sorted(results.glob("*/*/seed*.parquet"))
 
 
+def stray_files(results: Path) -> Iterator[Path]:
+    """Every other parquet file below a results folder, which nobody reads; sorted, without those in hidden folders."""
+    read = set(result_files(results))
+    for path in sorted(results.rglob("*.[pP][aA][rR][qQ][uU][eE][tT]")):
+        hidden = any(part.startswith(".") for part in path.relative_to(results).parts)
+        if path not in read and not hidden and path.is_file():
+            yield path
+
+
 def _column_names(schema: Any) -> set[str]:
     return {f"{column.name} {column.type}{'' if column.nullable else ' not null'}" for column in schema}
 

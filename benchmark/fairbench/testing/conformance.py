@@ -12,6 +12,7 @@ import torch
 
 from fairbench.errors import TrainingFailedError, UserError, first_line, unknown
 from fairbench.method import registry
+from fairbench.method.asking import constructed
 from fairbench.method.contract import Method
 from fairbench.testing import counting, description, schooling, stepping, untouched
 from fairbench.testing.check import Check, Checked, CheckFailedError, Outcome
@@ -36,6 +37,12 @@ CHECKS = (
         run=description.recipe_is_the_suites,
         advice="Return `dataclasses.replace(recipe, ...)` with what is the method's own: length, learning rate and its "
         "schedule, averaging. The rest is the suite's, for every method alike; whoever wants another writes a suite.",
+    ),
+    Check(
+        name="prerequisites",
+        run=description.prerequisites_can_be_planned,
+        advice="Name registered methods in `prerequisites`, as `fairbench list methods` does, with hyper-parameters "
+        "that they have. A method may start from another configuration of itself, if that one starts from none.",
     ),
     Check(
         name="finite",
@@ -122,16 +129,18 @@ CHECKS = (
 """Every check, cheap ones first."""
 
 
-def check_method(cls: type[Method]) -> Iterator[Checked]:
+def check_method(cls: type[Method], *, plugins: Sequence[Path] = ()) -> Iterator[Checked]:
     """Run every check, one after the other.
 
     Args:
         cls: the method, with its default hyper-parameters.
+        plugins: files in which methods that it builds on are looked for as well.
 
     Raises:
-        UserError: if `expected_failures` names no check, or gives no reason.
+        UserError: if it cannot be constructed, or `expected_failures` names no check or gives no reason.
     """
-    trial, expected = Trial(cls), _expected_failures(cls)
+    constructed(cls, {})
+    trial, expected = Trial(cls, plugins=plugins), _expected_failures(cls)
     for check in CHECKS:
         yield _checked(check, trial, expected.get(check.name))
 
@@ -147,7 +156,8 @@ def method_checks(method: str | type[Method], *, plugins: Sequence[Path] = ()) -
 
     @cache
     def trial() -> Trial:
-        return Trial(registry.load(method, plugins=plugins) if isinstance(method, str) else method)
+        cls = registry.load(method, plugins=plugins) if isinstance(method, str) else method
+        return Trial(cls, plugins=plugins)
 
     label = method if isinstance(method, str) else method.__name__
     return [pytest.param(partial(_assert, check, trial), id=f"{label}-{check.name}") for check in CHECKS]

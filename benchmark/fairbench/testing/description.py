@@ -2,6 +2,8 @@
 
 from dataclasses import fields, replace
 
+from fairbench.method import registry
+from fairbench.method.asking import needed_by
 from fairbench.method.explanation import first_paragraph
 from fairbench.method.hyperparameter import allowed_by
 from fairbench.testing.check import CheckFailedError
@@ -9,6 +11,9 @@ from fairbench.testing.trial import Trial
 
 SUITES_OWN = ("batch_size", "momentum", "weight_decay", "crop_padding", "flip", "precision")
 """What every method of a suite has in common, so that none wins by it."""
+
+DEEPEST = 8
+"""How many runs may build on one another, as when they are planned."""
 
 SHORTEST = 10
 """Characters of the shortest description that can say anything."""
@@ -44,6 +49,19 @@ def card_is_complete(trial: Trial) -> None:
             raise CheckFailedError(f"The card's bibtex has no {name}.")
     if str(card.year) not in entry:
         raise CheckFailedError(f"The card's year {card.year} is not the one of its bibtex.")
+
+
+def prerequisites_can_be_planned(trial: Trial) -> None:
+    """What it builds on exists, with these hyper-parameters, and ends somewhere."""
+    waiting = [(trial.cls(), 1)]
+    while waiting:
+        method, depth = waiting.pop()
+        if depth > DEEPEST:
+            raise CheckFailedError(f"{trial.cls.__name__} builds on itself: its `prerequisites` have no end.")
+        waiting += [
+            (registry.create(need.method, dict(need.parameters), plugins=trial.plugins), depth + 1)
+            for need in needed_by(method)
+        ]
 
 
 def recipe_is_the_suites(trial: Trial) -> None:

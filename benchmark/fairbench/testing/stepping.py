@@ -13,6 +13,7 @@ from fairbench.protocol.suite import Parameter
 from fairbench.testing.check import CheckFailedError
 from fairbench.testing.rehearsal import Rehearsal, watched
 from fairbench.testing.trial import Trial
+from fairbench.training.returned_loss import loss_problem
 
 LOSS_TOLERANCE = (0.05, 0.02)
 """Relative and absolute distance that bf16, with its three digits, may put between losses."""
@@ -112,9 +113,9 @@ def _take_finite_steps(rehearsal: Rehearsal) -> None:
 
 
 def _check_loss(loss: object, where: str) -> None:
-    if not isinstance(loss, Tensor) or loss.shape != ():
-        found = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+    if found := loss_problem(loss):
         raise CheckFailedError(f"`loss` returned {found} {where}; allowed: a tensor of shape (), or None.")
+    assert isinstance(loss, Tensor)
     if not loss.isfinite():
         raise CheckFailedError(f"The loss became {loss.item()} {where}.")
     if not loss.requires_grad:

@@ -1,7 +1,7 @@
 """A method on trial: short trainings on the real digits, each done once, whichever checks ask for it."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,10 +34,12 @@ class Trial:
 
     Args:
         cls: the method.
+        plugins: files in which methods that it builds on are looked for as well.
     """
 
-    def __init__(self, cls: type[Method]) -> None:
+    def __init__(self, cls: type[Method], *, plugins: Sequence[Path] = ()) -> None:
         self.cls = cls
+        self.plugins = plugins
 
     @cached_property
     def run(self) -> Run:

@@ -24,7 +24,7 @@ from fairbench.atomic import atomic
 from fairbench.attacks.judging import exact_arithmetic
 from fairbench.data.batches import TrainingBatches, evaluation_batches, unit
 from fairbench.data.dataset import Dataset
-from fairbench.errors import TrainingFailedError
+from fairbench.errors import TrainingFailedError, UserError
 from fairbench.evaluation.screening import class_statistics
 from fairbench.identity import file_sha256
 from fairbench.machine import peak_memory
@@ -37,6 +37,7 @@ from fairbench.progress import Progress, silent
 from fairbench.protocol.run import Run
 from fairbench.seeding import derived_seed
 from fairbench.training.passes import PGD_AT_UNITS, PassCounter
+from fairbench.training.returned_loss import loss_problem
 from fairbench.training.state import SelectedEpoch, TrainingState
 
 
@@ -191,15 +192,18 @@ class _Training:
         def update(loss: Tensor | None) -> None:
             if loss is None:
                 return
+            self._check_loss(loss)
             if not torch.isfinite(loss):
                 raise TrainingFailedError(f"the loss became {loss.item()} in step {state.step}", epoch=state.epoch)
             state.optimiser.zero_grad(set_to_none=True)
             with torch.autocast(state.device.type, enabled=False):
                 loss.backward()  # type: ignore[no-untyped-call]
             gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-            if not torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+            norm = float(torch.nn.utils.get_total_norm(gradients))
+            if not math.isfinite(norm):
                 raise TrainingFailedError(f"a gradient is not finite in step {state.step}", epoch=state.epoch)
             state.optimiser.step()
+            state.updates += norm > 0
             losses.append(loss.detach())
 
         # Without the cache of cast weights: a method that moves the weights between two forwards would not be seen.
@@ -218,6 +222,16 @@ class _Training:
                 state.step += 1
                 stepped()
         return float(torch.stack(losses).mean()) if losses else None
+
+    def _check_loss(self, loss: Tensor) -> None:
+        """Refuse what an author returned by mistake; it is no result, and may be right after an edit."""
+        name = type(self.method).__name__
+        if problem := loss_problem(loss):
+            raise UserError(
+                f"The loss of {name} is {problem}; allowed: a tensor of shape (), the mean over images, or None."
+            )
+        if not loss.requires_grad:
+            raise UserError(f"The loss of {name} does not depend on the weights: compute it from `self.model(images)`.")
 
     def _close_epoch(self, loss: float | None) -> None:
         """Average, validate, select, and write the history of the epoch."""
@@ -284,6 +298,12 @@ class _Training:
     def summarise(self, costs: Mapping[str, float]) -> Trained:
         """Write what remains of the state: both checkpoints, then the summary, which says that training is over."""
         state = self.state
+        if not state.updates:
+            raise TrainingFailedError(
+                f"no step updated the weights: in all {state.step} steps `loss` returned None, or a value without a "
+                "gradient",
+                epoch=state.epoch - 1,
+            )
         if state.best.single_class:
             raise TrainingFailedError("the model predicts a single class", epoch=state.best.epoch)
         last = state.average.weights or self.model.state_dict()

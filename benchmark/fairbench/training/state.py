@@ -66,6 +66,7 @@ class TrainingState:
         self.passes = {name: Passes() for name in networks}
         self.epoch = 0  # completed epochs
         self.step = 0  # completed steps
+        self.updates = 0  # steps that gave a weight a gradient
         self.history: list[dict[str, Any]] = []
         self.best = SelectedEpoch()
         self.selected: dict[str, Tensor] = {}  # weights of the selected epoch, on the CPU
@@ -89,6 +90,7 @@ class TrainingState:
                 "passes": {n: [p.forwards, p.input_backwards, p.weight_backwards] for n, p in self.passes.items()},
                 "epoch": self.epoch,
                 "step": self.step,
+                "updates": self.updates,
                 "history": self.history,
                 "selected": self.selected,
                 "selection": [self.best.epoch, self.best.score, self.best.single_class],
@@ -123,6 +125,7 @@ class TrainingState:
         for name, (forwards, inputs, weights) in state["passes"].items():
             self.passes[name] = Passes(forwards=forwards, input_backwards=inputs, weight_backwards=weights)
         self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
+        self.updates = state.get("updates", self.step)  # states of earlier versions do not say it
         self.selected = state["selected"]
         epoch, score, single_class = state["selection"]
         self.best = SelectedEpoch(epoch=epoch, score=score, single_class=single_class)

@@ -13,7 +13,8 @@ class Weights:
 
     Attributes:
         checkpoint: the file; None for models that bring theirs.
-        key: entry of the checkpoint.
+        key: entry of the checkpoint, or what the names of one of its networks begin with.
+        ignored: weights of the checkpoint to leave out, by what their names begin with.
         mean: per channel, with commas; "" if the model normalises.
         std: alike.
     """
@@ -21,7 +22,14 @@ class Weights:
     checkpoint: Path | None = option(
         "--checkpoint", "Weights: safetensors or .pt.", default=None, kind=FILE, metavar="FILE"
     )
-    key: str = option("--key", "Entry of the checkpoint that holds the weights, if several do.", default="")
+    key: str = option("--key", "Entry of the checkpoint that holds the weights, or prefix of their names.", default="")
+    ignored: tuple[str, ...] = option(
+        "--ignore",
+        "Leave out weights of the checkpoint whose names begin so (repeatable).",
+        default=(),
+        repeatable=True,
+        metavar="PREFIX",
+    )
     mean: str = option("--mean", "Normalisation of a network that has none inside.", default="", metavar="R,G,B")
     std: str = option("--std", "Goes with --mean.", default="", metavar="R,G,B")
 
