@@ -22,9 +22,9 @@ OPTIONS = {
     "status": "--engine --help --json --method --plugin --results --search --seed --set --suite --tier --tuned "
     "--work-dir",
     "evaluate": "--attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help --image-size "
-    "--key --limit --mean --model --name --norm --results --search --seed --std --tier --work-dir",
+    "--key --limit --mean --model --name --norm --results --search --seed --std --tier --transform --work-dir",
     "verify": "--batch-size --checkpoint --data-dir --dataset --device --help --key --limit --mean --model --record "
-    "--seed --std",
+    "--seed --std --transform",
     "report": "--check --help --results --site",
     "compare": "--board --help --results --suite",
     "export": "--board --format --help --results --suite",

@@ -72,6 +72,21 @@ class TestForms:
         assert "PGD-20" in done.output
         assert "AutoAttack" not in done.output
 
+    def test_a_transform_is_a_row_of_its_own(self, cli: Cli) -> None:
+        """Recorded, marked as a reconstruction, and repeated by `verify` without being asked."""
+        settings = ("--eps", "0.15", "--attack", "pgd20", "--transform", "head-norm:0.5")
+        done = cli(*MINE, *settings)
+        assert done.exit_code == 0, done.output
+        provenance = read_outcomes(FILE).provenance
+        assert provenance.description["external"]["transform"] == "head-norm:0.5"
+        assert provenance.card["reconstruction"] is True
+        assert "head-norm:0.5: they went from 4 to 4" in " ".join(provenance.warnings)
+        verified = cli("verify", FILE, "--dataset", "tiny.npz", "--model", "models.py:linear", *MINE[-2:])
+        assert "Every verdict on 30 images is confirmed." in words(verified)
+        plain = cli(*MINE, *settings[:-2])
+        assert plain.exit_code == 2
+        assert "holds the outcomes of another evaluation (other transform)" in words(plain)
+
     def test_an_l2_ball_and_the_reference_engine(self, cli: Cli) -> None:
         done = cli(*MINE, "--norm", "L2", "--eps", "0.5", "--engine", "reference", "--seed", 3)
         assert done.exit_code == 0, done.output

@@ -13,6 +13,7 @@ from fairbench.commands.options.folders import ModelFolders
 from fairbench.errors import INTERRUPTED, UserError, first_line
 from fairbench.execution.devices import devices
 from fairbench.execution.freed_memory import keep_freed_memory
+from fairbench.external.head_norm import NAME as HEAD_NORM
 from fairbench.external.outcomes import compute_outcomes, known_outcomes
 from fairbench.external.run import ExternalRun, check_name
 from fairbench.external.sample import Sample, load_sample, usual_suite
@@ -96,6 +97,7 @@ def _one(
         code_sha256=external.code_sha256,
         file_sha256=external.file_sha256,
         remarks=external.remarks,
+        transform=external.transform,
         sample=sample,
         threat=threat,
         evaluation=evaluation,
@@ -132,7 +134,8 @@ def _names(asked: Asked) -> list[str]:
     strangers = [given for given in asked.models if not given.startswith(ZOO)]
     if strangers and not asked.name:
         raise UserError(f"--model {strangers[0]} needs --name, which names its row; models of the zoo bring theirs.")
-    names = [asked.name or given.removeprefix(ZOO) for given in asked.models]
+    ending = f"-{HEAD_NORM}" if weights.transform else ""  # beside the same model as it is
+    names = [asked.name or given.removeprefix(ZOO) + ending for given in asked.models]
     for name in names:
         check_name(name)
     return names

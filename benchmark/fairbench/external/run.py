@@ -38,6 +38,7 @@ class ExternalRun:
         code_sha256: of the file that builds it, if that is one; weights alone do not say what is done with them.
         file_sha256: of its checkpoint, if there is one.
         remarks: sentences on what a reader of the numbers should know.
+        transform: what was done to its weights, see `fairbench.external.head_norm`; "" for nothing.
         sample: test images.
         threat: norm and radius.
         evaluation: tier, engine, search and batch size.
@@ -53,6 +54,7 @@ class ExternalRun:
     code_sha256: str = ""
     file_sha256: str = ""
     remarks: tuple[str, ...] = ()
+    transform: str = ""
     sample: Sample
     threat: Threat
     evaluation: Evaluation
@@ -83,10 +85,12 @@ class ExternalRun:
     @cached_property
     def _model(self) -> dict[str, object]:
         code = {"code": self.code_sha256} if self.code_sha256 else {}
+        transform = {"transform": self.transform} if self.transform else {}
         return {
             "name": self.name,
             "model": self.specification,
             **code,
+            **transform,
             "weights": weights_sha256(self.model),
             "images": content_key({"indices": self.sample.indices.tolist()}),
         }

@@ -16,6 +16,7 @@ class Weights:
         key: entry of the checkpoint.
         mean: per channel, with commas; "" if the model normalises.
         std: alike.
+        transform: of the weights before they are judged; "" for none.
     """
 
     checkpoint: Path | None = option(
@@ -24,6 +25,12 @@ class Weights:
     key: str = option("--key", "Entry of the checkpoint that holds the weights, if several do.", default="")
     mean: str = option("--mean", "Normalisation of a network that has none inside.", default="", metavar="R,G,B")
     std: str = option("--std", "Goes with --mean.", default="", metavar="R,G,B")
+    transform: str = option(
+        "--transform",
+        "Change the weights first: head-norm equalises the norms of the last layer's rows.",
+        default="",
+        metavar="head-norm[:TAU]",
+    )
 
     def __post_init__(self) -> None:
         if bool(self.mean) != bool(self.std):
