@@ -22,7 +22,7 @@ from fairbench.evaluation.circumstances import circumstances
 from fairbench.evaluation.judgement import judge
 from fairbench.external.head_norm import RECONSTRUCTION
 from fairbench.external.run import ExternalRun
-from fairbench.outcomes.comparability import tier_below
+from fairbench.outcomes.comparability import asked_tier, contained
 from fairbench.outcomes.store import Outcomes, read_outcomes, write_outcomes
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.progress import Progress, silent
@@ -45,9 +45,11 @@ def known_outcomes(run: ExternalRun, results: Path) -> Outcomes | None:
     description, wanted = found.provenance.description, run.description()
     if found.provenance.key == run.key:
         return found
-    if tier_below(description, wanted):
+    if contained(description, wanted):
         return None
-    if tier_below(wanted, description):
+    if contained(wanted, description):
+        if asked_tier(found.provenance) == run.evaluation.tier:
+            return found
         problem = f"these outcomes in tier {found.provenance.tier}, which goes further than {run.evaluation.tier}"
     else:
         problem = f"the outcomes of another evaluation ({_differing(description, wanted)})"

@@ -10,7 +10,7 @@ settings are.
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -23,7 +23,7 @@ from fairbench.external.sample import Sample
 from fairbench.fields import check_fields
 from fairbench.identity import content_key
 from fairbench.models.fingerprint import weights_sha256
-from fairbench.protocol.suite import PROTOCOL, Evaluation, Seed, Threat
+from fairbench.protocol.suite import PROTOCOL, Evaluation, Seed, Threat, check_curve, evaluation_description
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,6 +62,7 @@ class ExternalRun:
     def __post_init__(self) -> None:
         check_name(self.name)
         check_fields(self)
+        check_curve(self.threat, self.evaluation)
 
     @cached_property
     def key(self) -> str:
@@ -76,7 +77,7 @@ class ExternalRun:
                 "protocol": PROTOCOL,
                 "dataset": dict(self.sample.identity),
                 "threat": threat,
-                "evaluation": asdict(self.evaluation),
+                "evaluation": evaluation_description(self.evaluation),
             },
             "external": self._model,
             "seed": self.seed,
