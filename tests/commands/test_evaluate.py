@@ -4,6 +4,7 @@ import os
 import pickle
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fairbench.boards.building import build_boards
 from fairbench.models import build_model
 from fairbench.models.checkpoint import save_weights
 from fairbench.outcomes.metrics import class_accuracies
+from fairbench.outcomes.radii import accuracies_by_radius
 from fairbench.outcomes.store import read_outcomes, write_outcomes
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.suite import protocol_description
@@ -71,6 +73,54 @@ class TestForms:
         assert outcomes.provenance.description["protocol"]["threat"] == {"norm": "Linf", "epsilon": 0.15}
         assert "PGD-20" in done.output
         assert "AutoAttack" not in done.output
+
+    def test_a_transform_is_a_row_of_its_own(self, cli: Cli) -> None:
+        """Recorded, marked as a reconstruction, and repeated by `verify` without being asked."""
+        settings = ("--eps", "0.15", "--attack", "pgd20", "--transform", "head-norm:0.5")
+        done = cli(*MINE, *settings)
+        assert done.exit_code == 0, done.output
+        provenance = read_outcomes(FILE).provenance
+        assert provenance.description["external"]["transform"] == "head-norm:0.5"
+        assert provenance.card["reconstruction"] is True
+        assert "head-norm:0.5: they went from 4 to 4" in " ".join(provenance.warnings)
+        verified = cli("verify", FILE, "--dataset", "tiny.npz", "--model", "models.py:linear", *MINE[-2:])
+        assert "Every verdict on 30 images is confirmed." in words(verified)
+        plain = cli(*MINE, *settings[:-2])
+        assert plain.exit_code == 2
+        assert "holds the outcomes of another evaluation (other transform)" in words(plain)
+
+    def test_several_radii_are_a_curve(self, cli: Cli) -> None:
+        """In the same file; who asks for less afterwards has it, and who asks for more goes on."""
+        done = cli(*MINE, "--eps", "0.15", "--eps", "0.3", "--eps", "0.05", "--attack", "pgd20")
+        assert done.exit_code == 0, done.output
+        assert "Linf within 0.3 = 76.5/255" in done.output
+        assert "Every class is judged within 0.05, 0.15 and 0.3 as well." in done.output
+        outcomes = read_outcomes(FILE)
+        found = accuracies_by_radius(outcomes)
+        assert list(found) == [0.0, 0.05, 0.15, 0.3]
+        assert all((low.correct >= high.correct).all() for low, high in pairwise(found.values()))
+        assert np.array_equal(found[0.3].correct, class_accuracies(outcomes.rows, 3, "pgd20").correct)
+        assert "Robust accuracy by radius" in done.output
+        assert "half left at" in done.output
+        less = cli(*MINE, "--eps", "0.3", "--attack", "pgd20")
+        assert "Nothing to do" in less.output
+        more = cli(*MINE, "--eps", "0.15", "--eps", "0.2", "--eps", "0.3", "--eps", "0.05", "--attack", "pgd20")
+        assert more.exit_code == 0, more.output
+        assert list(accuracies_by_radius(read_outcomes(FILE))) == [0.0, 0.05, 0.15, 0.2, 0.3]
+
+    def test_the_usual_radius_is_what_a_curve_stands_on_boards_with(self, cli: Cli, tmp_path: Path) -> None:
+        model = build_model("digits-cnn", classes=10, channels=1, size=(8, 8), mean=(0.3,), std=(0.37,))
+        save_weights(tmp_path / "w.safetensors", model.state_dict())
+        given = ("evaluate", "--model", "digits-cnn", "--checkpoint", "w.safetensors", "--name", "cnn")
+        done = cli(*given, "--dataset", "digits", "--limit", 20, "--attack", "pgd20", "--eps", 0.3, "--eps", 0.15)
+        assert done.exit_code == 0, done.output
+        assert "Linf within 0.15" in done.output
+
+    @pytest.mark.parametrize("radii", [("0.1", "0.1"), ("0", "0.1")])
+    def test_a_curve_has_different_radii_above_zero(self, cli: Cli, radii: tuple[str, ...]) -> None:
+        done = cli(*MINE, *(word for radius in radii for word in ("--eps", radius)))
+        assert done.exit_code == 2
+        assert "allowed for a curve: different radii above 0" in words(done)
 
     def test_an_l2_ball_and_the_reference_engine(self, cli: Cli) -> None:
         done = cli(*MINE, "--norm", "L2", "--eps", "0.5", "--engine", "reference", "--seed", 3)

@@ -133,3 +133,53 @@ def test_evaluation_has_no_views() -> None:
     batch = next(evaluation_batches(split(4), 4))
     with pytest.raises(UserError, match="'randaugment' exists in training only"):
         batch.view("randaugment", torch.tensor([0]))
+
+
+class TestDrawnByClass:
+    """Where a method says which classes the next batch is drawn from."""
+
+    def test_shares_act_from_the_next_batch_on(self) -> None:
+        """Asked before each batch, as it is at that moment; labels are the positions modulo 7."""
+        shares = torch.zeros(7, dtype=torch.float64)
+        drawn = batches(30).epoch(0, 3, sampling=lambda: shares)
+        for chosen in (3, 5, 0):
+            shares.zero_()[chosen] = 1
+            batch = next(drawn)
+            assert batch.labels.eq(chosen).all()
+            assert torch.equal(batch.images[:, 0, 0, 0], batch.indices / 255)
+            assert torch.equal(batch.indices % 7, batch.labels)
+
+    @given(count=st.integers(7, 50), batch_size=st.integers(1, 60))
+    def test_an_epoch_keeps_its_steps(self, count: int, batch_size: int) -> None:
+        plain, drawn = (
+            [len(batch.labels) for batch in batches(count, batch_size=batch_size).epoch(0, 3, sampling=sampling)]
+            for sampling in (lambda: None, lambda: torch.ones(7))
+        )
+        assert plain == drawn
+
+    def test_every_image_of_a_class_can_be_drawn(self) -> None:
+        one = torch.eye(7, dtype=torch.float64)[2]
+        found = torch.cat([batch.indices for batch in batches(40, batch_size=200).epoch(0, 3, sampling=lambda: one)])
+        assert sorted(set(found.tolist())) == [2, 9, 16, 23, 30, 37]
+
+    def test_a_class_without_images_is_never_drawn(self) -> None:
+        shares = torch.ones(9, dtype=torch.float64)  # the labels are 0 to 6
+        labels = torch.cat([batch.labels for batch in batches(50).epoch(0, 3, sampling=lambda: shares)])
+        assert labels.max() < 7
+        with pytest.raises(UserError, match="only classes that have no training images"):
+            next(batches(50).epoch(0, 3, sampling=lambda: torch.eye(9)[8]))
+
+    def test_who_says_nothing_draws_as_ever(self) -> None:
+        plain, asked = batches(40), batches(40)
+        for one, other in zip(plain.epoch(0, 3), asked.epoch(0, 3, sampling=lambda: None), strict=True):
+            assert torch.equal(one.indices, other.indices)
+
+
+def test_a_pass_in_order_draws_from_the_views_alone() -> None:
+    """Augmented as training is, once each, and the next epoch is what it would have been."""
+    plain, passing = batches(20, padding=2), batches(20, padding=2)
+    found = list(passing.in_order())
+    assert torch.cat([batch.indices for batch in found]).tolist() == list(range(20))
+    assert (torch.cat([batch.images for batch in found]) == 0).flatten(1).any(dim=1).sum() > 10
+    for one, other in zip(plain.epoch(0, 3), passing.epoch(0, 3), strict=True):
+        assert torch.equal(one.images, other.images)

@@ -190,3 +190,17 @@ def test_a_higher_tier_replaces_a_lower_one_and_never_the_reverse(
     assert "holds these outcomes in tier fast, which goes further than screen. Ask for --tier fast" in reason
     longer = replace(suite, recipe=replace(suite.recipe, epochs=41))
     assert look(_plan("pgd-at", suite=longer, seeds=(0,))[0])[0] is State.OTHER_PROTOCOL
+
+
+def test_a_curve_is_added_to_outcomes_without_one(tmp_path: Path, look: Callable[[Run], tuple[State, str]]) -> None:
+    """Nothing is trained for it, and who asks for fewer radii has them."""
+    suite = load_suite("digits")
+    curved, longer = (
+        replace(suite, evaluation=replace(suite.evaluation, curve=radii)) for radii in ((0.1,), (0.1, 0.3))
+    )
+    (plain,), (run,), (more,) = (_plan("pgd-at", suite=each, seeds=(0,)) for each in (suite, curved, longer))
+    assert plain.work_folder(tmp_path) == run.work_folder(tmp_path)
+    _store(plain, tmp_path / "results")
+    assert look(run) == (State.LOWER_TIER, "evaluated without some radii or further attacks so far")
+    _store(more, tmp_path / "results")
+    assert look(more)[0] is look(run)[0] is look(plain)[0] is State.FAILED  # as stored

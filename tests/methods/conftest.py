@@ -57,6 +57,11 @@ def make_net() -> MakeNet:
     return make
 
 
+def no_view(name: str, rows: Tensor, strength: Tensor | None = None) -> Tensor:
+    """Of a batch that nobody trains on."""
+    raise AssertionError((name, rows, strength))
+
+
 @pytest.fixture
 def threat() -> Threat:
     return Threat(epsilon=8 / 255, step=2 / 255, steps=10)
@@ -91,6 +96,11 @@ def prepare(make_net: MakeNet, threat: Threat) -> Prepare:
             prerequisites={need.role: networks[need.role] for need in method.prerequisites() if need.role in networks},
             device=torch.device("cpu"),
         )
+        drawn = torch.Generator().manual_seed(seed)
+        images = torch.rand(2 * classes, 1, SIZE, SIZE, generator=drawn)
+        labels = torch.arange(2 * classes) % classes
+        split = Batch(images=images, labels=labels, indices=torch.arange(len(labels)), progress=0.0, view=no_view)
+        method.setup = replace(method.setup, train_batches=lambda: iter((split,)))
         method.start()
         even = torch.full((classes,), 0.8, dtype=torch.float64)
         statistics = statistics or ClassStatistics(counts=even * 100, clean=even, robust=even / 2)

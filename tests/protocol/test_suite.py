@@ -88,6 +88,8 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("evaluation", {"seed": 1}),
     ("evaluation", {"batch_size": 100}),
     ("evaluation", {"engine": "reference"}),
+    ("evaluation", {"curve": (0.05, 0.15)}),
+    ("evaluation", {"attacks": ("targeted",)}),
     ("tuning", {"rates": (1.0, 2.0)}),
     ("tuning", {"fraction": 0.5}),
     ("tuning", {"seed": 7}),

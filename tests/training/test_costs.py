@@ -24,6 +24,8 @@ MULTIPLES = {
     "at-awp": 1.13,
     "cfa-at": 1.06,
     "cfa-trades": 1.23,
+    "cfol": 1.00,
+    "confusional-spectral": 48 / 23,
     "dafa": 1.17,
     "dafa-at": 1.00,
     "faal": 1.00,

@@ -12,12 +12,14 @@ from fairbench.commands.options.folders import ModelFolders
 from fairbench.errors import INTERRUPTED, UserError, first_line
 from fairbench.execution.devices import devices
 from fairbench.execution.freed_memory import keep_freed_memory
+from fairbench.external.head_norm import NAME as HEAD_NORM
 from fairbench.external.outcomes import compute_outcomes, known_outcomes
 from fairbench.external.run import ExternalRun, check_name
 from fairbench.external.sample import Sample, load_sample, usual_suite
 from fairbench.out_of_memory import is_out_of_memory
 from fairbench.protocol.suite import Evaluation, Threat
 from fairbench.protocol.suite_file import parse_number
+from fairbench.report.phrases import listed, radius
 from fairbench.report.terminal.class_table import class_table
 from fairbench.report.terminal.console import console as make_console
 from fairbench.report.terminal.display import StageDisplay
@@ -32,13 +34,14 @@ def evaluate(asked: Asked, folders: ModelFolders, *, device: str) -> int:
     """Evaluate one model after the other. Returns the exit code: 0 only if every one of them has its outcomes."""
     keep_freed_memory()
     names = _names(asked)
-    threat = _threat(asked)
+    threat, curve = _threat(asked)
     evaluation = Evaluation(
         tier=asked.judged_tier,
         pgd_step=threat.step,
         batch_size=asked.batch_size,
         engine=asked.engine,
         search=asked.search,
+        curve=curve,
     )
     where_to = devices(device)[0]
     out = make_console()
@@ -50,6 +53,8 @@ def evaluate(asked: Asked, folders: ModelFolders, *, device: str) -> int:
         f"{255 * threat.epsilon:.5g}/255, tier {evaluation.tier}.",
         markup=False,
     )
+    if curve:
+        out.print(f"Every class is judged within {listed(map(radius, curve))} as well.", markup=False)
     failed = []
     for given, name in zip(asked.models, names, strict=True):
         try:
@@ -102,6 +107,7 @@ def _one(
         code_sha256=external.code_sha256,
         file_sha256=external.file_sha256,
         remarks=external.remarks,
+        transform=external.transform,
         sample=sample,
         threat=threat,
         evaluation=evaluation,
@@ -130,24 +136,33 @@ def _names(asked: Asked) -> list[str]:
     strangers = [given for given in asked.models if not given.startswith(ZOO)]
     if strangers and not asked.name:
         raise UserError(f"--model {strangers[0]} needs --name, which names its row; models of the zoo bring theirs.")
-    names = [asked.name or given.removeprefix(ZOO) for given in asked.models]
+    ending = f"-{HEAD_NORM}" if weights.transform else ""  # beside the same model as it is
+    names = [asked.name or given.removeprefix(ZOO) + ending for given in asked.models]
     for name in names:
         check_name(name)
     return names
 
 
-def _threat(asked: Asked) -> Threat:
-    """The threat, with the evaluating step of a quarter of its radius."""
+def _threat(asked: Asked) -> tuple[Threat, tuple[float, ...]]:
+    """The threat, with the evaluating step of a quarter of its radius, and the radii of a curve if there are several.
+
+    Of several radii the dataset's usual one is what the row stands on boards with; the largest if it is not among them.
+    """
     suite = usual_suite(asked.dataset)
-    if asked.epsilon:
-        epsilon = parse_number(asked.epsilon, field="epsilon")
-    elif asked.norm == "L2":
+    usual = suite.threat.epsilon if suite else LINF_EPSILON
+    given = [parse_number(text, field="epsilon") for text in asked.epsilons]
+    if not given and asked.norm == "L2":
         raise UserError("--norm L2 needs --eps, such as --eps 0.5 or --eps 128/255.")
-    else:
-        epsilon = suite.threat.epsilon if suite else LINF_EPSILON
-    if not 0 <= epsilon <= (1 if asked.norm == "Linf" else math.inf):
+    for text, epsilon in zip(asked.epsilons, given, strict=True):
+        if not 0 <= epsilon <= (1 if asked.norm == "Linf" else math.inf):
+            raise UserError(
+                f"--eps {text} is not allowed; allowed: 0 or more, for Linf at most 1, in units of pixel values in "
+                "[0, 1]: 8 of 255 levels are --eps 8/255."
+            )
+    if len(given) > 1 and (0 in given or len(set(given)) < len(given)):
         raise UserError(
-            f"--eps {asked.epsilon} is not allowed; allowed: 0 or more, for Linf at most 1, in units of pixel values "
-            "in [0, 1]: 8 of 255 levels are --eps 8/255."
+            f"--eps {' --eps '.join(asked.epsilons)} is not allowed; allowed for a curve: different radii above 0, "
+            "to which clean accuracy is added."
         )
-    return Threat(norm=asked.norm, epsilon=epsilon, step=epsilon / 4)
+    epsilon = usual if not given or (len(given) > 1 and asked.norm == "Linf" and usual in given) else max(given)
+    return Threat(norm=asked.norm, epsilon=epsilon, step=epsilon / 4), tuple(sorted(given)) if len(given) > 1 else ()

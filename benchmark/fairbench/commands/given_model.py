@@ -1,8 +1,10 @@
 """From what the user says about a model and its weights to the model, as `evaluate` and `verify` share it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from fairbench.commands.options.weights import Weights
+from fairbench.external.head_norm import HeadNorm
 from fairbench.external.normalisation import Normalisation
 from fairbench.external.sample import Sample
 from fairbench.external.specification import External, load_external
@@ -14,7 +16,7 @@ def given_model(given: str, weights: Weights, *, sample: Sample, norm: Norm, dat
 
     Args:
         given: as `fairbench.external.specification` reads it.
-        weights: and normalisation.
+        weights: normalisation, and what is done to them.
         sample: the images.
         norm: of the threat.
         data_dir: of downloads.
@@ -22,12 +24,14 @@ def given_model(given: str, weights: Weights, *, sample: Sample, norm: Norm, dat
     Raises:
         UserError: saying what does not fit.
     """
-    return load_external(
+    transform = HeadNorm.parse(weights.transform) if weights.transform else None
+    channels, height, width = sample.images.shape[1:]
+    external = load_external(
         given,
         dataset=sample.name,
         classes=len(sample.class_names),
-        channels=sample.images.shape[1],
-        size=(sample.images.shape[2], sample.images.shape[3]),
+        channels=channels,
+        size=(height, width),
         checkpoint=weights.checkpoint,
         key=weights.key,
         ignored=weights.ignored,
@@ -35,3 +39,7 @@ def given_model(given: str, weights: Weights, *, sample: Sample, norm: Norm, dat
         norm=norm,
         folder=data_dir,
     )
+    if transform is None:
+        return external
+    remark = transform.apply(external.model, shape=(channels, height, width))
+    return replace(external, transform=str(transform), remarks=(*external.remarks, remark))

@@ -1,6 +1,7 @@
 """`fairbench verify`: does a submission's file say what its checkpoint does?"""
 
 import secrets
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -133,7 +134,9 @@ def _model(outcomes: Outcomes, sample: Sample, repetition: Repetition) -> Extern
     if repetition.weights.checkpoint is None and given in model_names():
         raise UserError(f"The model {given} needs its weights: give the file with --checkpoint.")
     threat, _ = judged_by(outcomes)
-    return given_model(given, repetition.weights, sample=sample, norm=threat.norm, data_dir=repetition.data_dir)
+    submitted = str(description.get("external", {}).get("transform", ""))
+    weights = replace(repetition.weights, transform=repetition.weights.transform or submitted)
+    return given_model(given, weights, sample=sample, norm=threat.norm, data_dir=repetition.data_dir)
 
 
 def _tell(verified: Verified, outcomes: Outcomes) -> int:

@@ -18,13 +18,14 @@ import pandas as pd
 from torch import Tensor, nn
 
 from fairbench.attacks.autoattack import AutoAttack, AutoAttacked
+from fairbench.evaluation.curve import radii_withstood
 from fairbench.evaluation.flags import behaviour, warnings
 from fairbench.evaluation.screening import Screened, screen
 from fairbench.evaluation.tiers import Reached, attack_by_tier, zero_gradient_share
 from fairbench.method.class_means import ClassMeans
 from fairbench.models.fingerprint import weights_sha256
 from fairbench.outcomes.provenance import Provenance
-from fairbench.outcomes.store import NOT_RUN, SCHEMA
+from fairbench.outcomes.store import CURVE, NOT_RUN, SCHEMA
 from fairbench.progress import Progress, silent
 from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
 from fairbench.protocol.suite import Evaluation, Threat
@@ -42,7 +43,7 @@ class Judgement:
             `pgd_aa_gap_pp` in points of accuracy, `order_violations`, the classes of which AutoAttack leaves more
             images robust than PGD-20, and where there was an audit `audit_breaks`.
         warnings: the flags that matter, as sentences.
-        seconds: wall time of `pgd20` and `autoattack`, interrupted sessions included for the latter.
+        seconds: wall time of `pgd20`, `autoattack` and `curve`, interrupted sessions included for the latter two.
         reached: the tier, why it is higher than the one asked for, and what the audit of `fast` saw.
     """
 
@@ -139,6 +140,25 @@ def judge(
         attacked = attacking.found()
         seconds["autoattack"] = sum(attacked.seconds.values())
     rows = _rows(labels, first, second, attacked, indices=indices)
+    if evaluation.curve:
+        robust = (first.pgd20 if attacked is None else attacked.predictions) == labels
+        withstood = radii_withstood(
+            selected,
+            images,
+            labels,
+            clean=first.clean,
+            robust=robust,
+            classes=classes,
+            threat=threat,
+            evaluation=evaluation,
+            tier=reached.tier,
+            folder=folder,
+            indices=indices,
+            settings=settings,
+            progress=progress,
+        )
+        rows[CURVE] = withstood.radii.cpu().numpy().astype(np.int16)
+        seconds["curve"] = withstood.seconds
     flags: dict[str, Any] = {**asdict(observed), **_screening_flags(first, labels, classes=classes)}
     if attacked is not None:
         flags |= _autoattack_flags(rows, attacked, first, classes=classes)

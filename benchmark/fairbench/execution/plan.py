@@ -12,7 +12,7 @@ from pathlib import Path
 from fairbench.errors import UserError
 from fairbench.method.asking import needed_by, recipe_of
 from fairbench.method.contract import Method
-from fairbench.outcomes.comparability import tier_below
+from fairbench.outcomes.comparability import asked_tier, contained
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.store import read_provenance
 from fairbench.outcomes.tuned_rates import TunedRates
@@ -178,11 +178,12 @@ def run_status(  # noqa: PLR0911  one state after the other
             provenance = read_provenance(path)
         except UserError as error:
             return replace(known, state=State.UNREADABLE, reason=str(error))
-        if lower := tier_below(provenance.description, run.description()):
-            return replace(known, state=State.LOWER_TIER, reason=f"evaluated in tier {lower} so far")
-        if higher := tier_below(run.description(), provenance.description):
-            return replace(known, state=State.OTHER_PROTOCOL, reason=_further(path, provenance, asked=higher))
-        if provenance.key != run.key:
+        found, wanted = provenance.description, run.description()
+        if provenance.key != run.key and contained(found, wanted):
+            return replace(known, state=State.LOWER_TIER, reason=_so_far(provenance, run))
+        if contained(wanted, found) and asked_tier(provenance) != run.suite.evaluation.tier:
+            return replace(known, state=State.OTHER_PROTOCOL, reason=_further(path, provenance, run))
+        if provenance.key != run.key and not contained(wanted, found):
             return replace(known, state=State.OTHER_PROTOCOL, reason=_other_protocol(path, provenance, run))
         if provenance.status == "failed":
             return replace(known, state=State.FAILED, reason=provenance.reason)
@@ -194,11 +195,18 @@ def run_status(  # noqa: PLR0911  one state after the other
     return replace(known, state=State.INTERRUPTED if folder.is_begun else State.NOT_RUN)
 
 
-def _further(path: Path, found: Provenance, *, asked: str) -> str:
-    tier = found.description["protocol"]["evaluation"]["tier"]
+def _so_far(found: Provenance, run: Run) -> str:
+    tier = asked_tier(found)
+    if tier != run.suite.evaluation.tier:
+        return f"evaluated in tier {tier} so far"
+    return "evaluated without some radii or further attacks so far"
+
+
+def _further(path: Path, found: Provenance, run: Run) -> str:
+    tier = asked_tier(found)
     return (
-        f"{path} holds these outcomes in tier {tier}, which goes further than {asked}. Ask for --tier {tier}, or "
-        "choose another --results folder."
+        f"{path} holds these outcomes in tier {tier}, which goes further than {run.suite.evaluation.tier}. Ask for "
+        f"--tier {tier}, or choose another --results folder."
     )
 
 

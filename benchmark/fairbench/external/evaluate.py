@@ -38,6 +38,7 @@ def evaluate(
     engine: Engine = "fairbench",
     search: Precision = "fp32",
     batch_size: int = 500,
+    curve: Sequence[float] = (),
     seed: int = 0,
     dataset: str = "",
     indices: "Tensor | None" = None,
@@ -61,6 +62,7 @@ def evaluate(
         engine: of AutoAttack.
         search: arithmetic of our engine's search; breaks are verified in fp32.
         batch_size: images attacked together; no verdict of our engine depends on it.
+        curve: radii at which every class is judged as well, in any order; see `fairbench.outcomes.radii`.
         seed: of the training that made the model, if there are several; the attacks' noise is always the protocol's.
         dataset: a name of `fairbench list datasets` if the images are its test set (or part of it), so that the row
             finds its boards; these compare `class_names`, too.
@@ -79,7 +81,14 @@ def evaluate(
         allowed = "a finite number in units of pixel values in [0, 1], such as 8 / 255"
         raise not_allowed(f"epsilon = {epsilon!r}", allowed)
     threat = Threat(norm=norm, epsilon=epsilon, step=epsilon / 4)
-    evaluation = Evaluation(tier=tier, pgd_step=threat.step, engine=engine, search=search, batch_size=batch_size)
+    evaluation = Evaluation(
+        tier=tier,
+        pgd_step=threat.step,
+        engine=engine,
+        search=search,
+        batch_size=batch_size,
+        curve=tuple(sorted(curve)),
+    )
 
     from torch import inference_mode, nn  # noqa: PLC0415  importing fairbench must not
 

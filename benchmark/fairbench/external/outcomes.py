@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from filelock import Timeout
 
@@ -20,12 +21,16 @@ from fairbench.errors import UserError
 from fairbench.evaluation.chance import chance_remark
 from fairbench.evaluation.circumstances import circumstances
 from fairbench.evaluation.judgement import Judgement, judge
+from fairbench.external.head_norm import RECONSTRUCTION
 from fairbench.external.run import ExternalRun
-from fairbench.outcomes.comparability import tier_below
+from fairbench.outcomes.comparability import asked_tier, contained
 from fairbench.outcomes.store import Outcomes, read_outcomes, write_outcomes
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.progress import Progress, silent
 from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
+
+_OPTIONAL = ("code", "transform")
+"""Parts of a description that are there only where they say something."""
 
 
 def known_outcomes(run: ExternalRun, results: Path) -> Outcomes | None:
@@ -41,9 +46,11 @@ def known_outcomes(run: ExternalRun, results: Path) -> Outcomes | None:
     description, wanted = found.provenance.description, run.description()
     if found.provenance.key == run.key:
         return found
-    if tier_below(description, wanted):
+    if contained(description, wanted):
         return None
-    if tier_below(wanted, description):
+    if contained(wanted, description):
+        if asked_tier(found.provenance) == run.evaluation.tier:
+            return found
         problem = f"these outcomes in tier {found.provenance.tier}, which goes further than {run.evaluation.tier}"
     else:
         problem = f"the outcomes of another evaluation ({_differing(description, wanted)})"
@@ -101,7 +108,7 @@ def compute_outcomes(
         )
     provenance = replace(
         circumstances(run, suite=sample.name, method="external", class_names=sample.class_names, device=device),
-        card={"title": run.name},
+        card=_card(run),
         warnings=[*run.remarks, *_guessing(judgement, classes=len(sample.class_names))],
         checkpoints={"selected": run.file_sha256} if run.file_sha256 else {},
     )
@@ -123,13 +130,17 @@ def _guessing(judgement: Judgement, *, classes: int) -> list[str]:
     return [f"{remark} {advice}"]
 
 
+def _card(run: ExternalRun) -> dict[str, Any]:
+    return {"title": run.name, **({"reconstruction": True, "reason": RECONSTRUCTION} if run.transform else {})}
+
+
 def _differing(found: Mapping[str, object], wanted: Mapping[str, object]) -> str:
     """`other threat, other weights`; `found` is a stranger's."""
     names = [
         "settings" if name == "evaluation" else name
         for theirs, ours in ((found.get(part), wanted[part]) for part in ("external", "protocol"))
         if isinstance(ours, Mapping)
-        for name in ours
-        if not isinstance(theirs, Mapping) or theirs.get(name) != ours[name]
+        for name in {*ours, *_OPTIONAL}
+        if not isinstance(theirs, Mapping) or theirs.get(name) != ours.get(name)
     ]
     return ", ".join(f"other {name}" for name in sorted(names)) or "another seed"

@@ -10,7 +10,7 @@ settings are.
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -23,7 +23,7 @@ from fairbench.external.sample import Sample
 from fairbench.fields import check_fields
 from fairbench.identity import content_key
 from fairbench.models.fingerprint import weights_sha256
-from fairbench.protocol.suite import PROTOCOL, Evaluation, Seed, Threat
+from fairbench.protocol.suite import PROTOCOL, Evaluation, Seed, Threat, check_curve, evaluation_description
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,6 +38,7 @@ class ExternalRun:
         code_sha256: of the file that builds it, if that is one; weights alone do not say what is done with them.
         file_sha256: of its checkpoint, if there is one.
         remarks: sentences on what a reader of the numbers should know.
+        transform: what was done to its weights, see `fairbench.external.head_norm`; "" for nothing.
         sample: test images.
         threat: norm and radius.
         evaluation: tier, engine, search and batch size.
@@ -53,6 +54,7 @@ class ExternalRun:
     code_sha256: str = ""
     file_sha256: str = ""
     remarks: tuple[str, ...] = ()
+    transform: str = ""
     sample: Sample
     threat: Threat
     evaluation: Evaluation
@@ -60,6 +62,7 @@ class ExternalRun:
     def __post_init__(self) -> None:
         check_name(self.name)
         check_fields(self)
+        check_curve(self.threat, self.evaluation)
 
     @cached_property
     def key(self) -> str:
@@ -74,7 +77,7 @@ class ExternalRun:
                 "protocol": PROTOCOL,
                 "dataset": dict(self.sample.identity),
                 "threat": threat,
-                "evaluation": asdict(self.evaluation),
+                "evaluation": evaluation_description(self.evaluation),
             },
             "external": self._model,
             "seed": self.seed,
@@ -83,10 +86,12 @@ class ExternalRun:
     @cached_property
     def _model(self) -> dict[str, object]:
         code = {"code": self.code_sha256} if self.code_sha256 else {}
+        transform = {"transform": self.transform} if self.transform else {}
         return {
             "name": self.name,
             "model": self.specification,
             **code,
+            **transform,
             "weights": weights_sha256(self.model),
             "images": content_key({"indices": self.sample.indices.tolist()}),
         }

@@ -44,6 +44,7 @@ class External:
         code_sha256: of the file that builds it; empty without one.
         file_sha256: of the checkpoint; empty without one.
         remarks: sentences on what a reader of its numbers should know.
+        transform: of its weights, see `fairbench.external.head_norm`; empty for none.
     """
 
     model: nn.Module
@@ -51,6 +52,7 @@ class External:
     code_sha256: str
     file_sha256: str
     remarks: tuple[str, ...]
+    transform: str = ""
 
 
 def load_external(

@@ -20,6 +20,7 @@ from fairbench.errors import UserError
 from fairbench.evaluation.screening import screen
 from fairbench.external.run import device_of
 from fairbench.external.sample import Sample
+from fairbench.fields import build
 from fairbench.outcomes.audit import Audit
 from fairbench.outcomes.comparability import check_description
 from fairbench.outcomes.store import Outcomes
@@ -133,7 +134,8 @@ def judged_by(outcomes: Outcomes) -> tuple[Threat, Evaluation]:
     check_description(provenance, file="The submission")
     protocol = provenance.description["protocol"]
     radius = float(protocol["threat"]["epsilon"])
-    return Threat(norm=protocol["threat"]["norm"], epsilon=radius, step=radius), Evaluation(**protocol["evaluation"])
+    evaluation = build(Evaluation, protocol["evaluation"], prefix="evaluation.")
+    return Threat(norm=protocol["threat"]["norm"], epsilon=radius, step=radius), evaluation
 
 
 def _submitted(outcomes: Outcomes, sample: Sample) -> pd.DataFrame:

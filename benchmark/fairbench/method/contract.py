@@ -12,9 +12,9 @@
             return cross_entropy(self.model(attacked.images), batch.labels).mean()
 
 The trainer owns the loop, the optimiser, the schedule, precision, selection and checkpoints, and calls the hooks in
-this order: `recipe`, `prerequisites` (when planning); `start`; then per epoch `begin_epoch`, `step` (which calls
-`loss`) per batch, `admits` where weights are averaged, and `end_epoch`. This module imports no torch, so that planning
-and listing stay quick.
+this order: `recipe`, `prerequisites` (when planning); `start`; then per epoch `begin_epoch`, `sampling` and `step`
+(which calls `loss`) per batch, `admits` where weights are averaged, and `end_epoch`. This module imports no torch, so
+that planning and listing stay quick.
 """
 
 from abc import ABC, abstractmethod
@@ -109,7 +109,7 @@ class Batch:
         images: (batch, channels, height, width) float32 in [0, 1], augmented, on the device.
         labels: (batch,) int64.
         indices: (batch,) positions in the training split, stable over epochs.
-        progress: share of the training that is over, in [0, 1).
+        progress: share of the training that is over, in [0, 1); 0 where no step is taken on the batch.
         view: `view("randaugment", rows)` gives the rows' images under another augmentation.
     """
 
@@ -166,6 +166,10 @@ class Validation:
         )
 
 
+def _no_training_images() -> "Iterator[Batch]":
+    raise UserError("This setup has no training images; a trainer gives them as `train_batches`.")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setup:
     """What a method receives from the trainer.
@@ -180,6 +184,8 @@ class Setup:
         generator: the method's own generator, on the device.
         prerequisites: trained networks by role, frozen, in eval mode.
         device: where everything lies.
+        train_batches: once through the training split, in its order, augmented by draws of its own; for `begin_epoch`.
+            What is done with them is part of the training cost.
     """
 
     model: "nn.Module"
@@ -191,6 +197,7 @@ class Setup:
     generator: "torch.Generator"
     prerequisites: "Mapping[str, nn.Module]"
     device: "torch.device"
+    train_batches: "Callable[[], Iterator[Batch]]" = _no_training_images
 
 
 @dataclass(kw_only=True)
@@ -234,6 +241,14 @@ class Method(ABC):
 
     def begin_epoch(self, epoch: int, validation: Validation) -> None:
         """Called before every epoch, counted from 0, with what `validation` declares, for the model as it is."""
+
+    def sampling(self) -> "Tensor | None":
+        """How often the next batch draws from each class, (classes,), in any unit; None: every image once an epoch.
+
+        Asked before every batch. The trainer draws the class of each image, then the image, with replacement. An epoch
+        keeps its number of steps, and a class without training images is never drawn.
+        """
+        return None
 
     @abstractmethod
     def loss(self, batch: Batch) -> "Tensor | None":

@@ -17,7 +17,7 @@ from fairbench.identity import content_key
 from fairbench.outcomes.audit import Audit
 from fairbench.outcomes.provenance import Provenance
 from fairbench.protocol.attack_names import TIERS
-from fairbench.protocol.suite import Evaluation, Recipe, Threat
+from fairbench.protocol.suite import ADDED, Evaluation, Recipe, Threat
 
 Protocol = dict[str, Any]
 """Plain values, as `fairbench.protocol.suite.protocol_description` makes them."""
@@ -112,16 +112,24 @@ def read_audit(provenance: Provenance, *, file: str) -> Audit | None:
     return audit
 
 
-def tier_below(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """The tier of a description that asks for the same as another one, only in a lower tier; "" if it does not."""
+def contained(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a description asks for no more than another one (tier, radii, attacks), and for the same otherwise."""
     try:
-        protocol = found["protocol"]
-        tier, higher = protocol["evaluation"]["tier"], wanted["protocol"]["evaluation"]["tier"]
-        raised = {**found, "protocol": {**protocol, "evaluation": {**protocol["evaluation"], "tier": higher}}}
-        below = TIERS.index(tier) < TIERS.index(higher) and content_key(raised) == content_key(wanted)
-    except (LookupError, TypeError, ValueError):  # a stranger's file; who reads it all will say what is wrong
-        return ""
-    return str(tier) if below else ""
+        asked, evaluation = found["protocol"]["evaluation"], wanted["protocol"]["evaluation"]
+        added = {name: evaluation[name] for name in ADDED if name in evaluation}
+        fewer = all(set(asked.get(name, ())) <= set(added.get(name, ())) for name in ADDED)
+        lower = TIERS.index(asked["tier"]) <= TIERS.index(evaluation["tier"])
+        kept = {name: value for name, value in asked.items() if name not in ADDED}
+        raised = {**kept, "tier": evaluation["tier"], **added}
+        alike = content_key({**found, "protocol": {**found["protocol"], "evaluation": raised}}) == content_key(wanted)
+    except (
+        LookupError,
+        AttributeError,
+        TypeError,
+        ValueError,
+    ):  # a stranger's file; who reads it will say what is wrong
+        return False
+    return fewer and lower and alike
 
 
 def _judgement(provenance: Provenance, *, tier: str = "") -> Protocol:

@@ -104,6 +104,15 @@ class Provenance:
     threads: int = 1
 
 
+def curve_of(provenance: Provenance) -> tuple[float, ...]:
+    """Radii of the curve that a run's protocol asks for, rising; none without one, or where nonsense is written."""
+    try:
+        radii = provenance.description["protocol"]["evaluation"].get("curve", ())
+        return tuple(float(radius) for radius in radii)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return ()
+
+
 def to_metadata(provenance: Provenance) -> dict[bytes, bytes]:
     """As the schema metadata of a parquet file."""
     content = json.dumps({"schema": SCHEMA_VERSION, **asdict(provenance)}, sort_keys=True, allow_nan=False)

@@ -7,7 +7,7 @@ and renamed, so a half-written run is never a result. A run that failed in train
 without rows, so that the board shows it. This module and everything above it on the way to the page import no torch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from fairbench.atomic import atomic
 from fairbench.errors import UserError, first_line
-from fairbench.outcomes.provenance import SCHEMA_VERSION, Provenance, from_metadata, to_metadata
+from fairbench.outcomes.provenance import SCHEMA_VERSION, Provenance, curve_of, from_metadata, to_metadata
 from fairbench.protocol.attack_names import BROKEN_BY
 
 NOT_RUN = -1
@@ -41,12 +41,19 @@ SCHEMA = pa.schema(
 )
 
 
+CURVE = "curve"
+"""A column where the protocol has a curve: how many of its radii the image withstands, the smallest first."""
+
+_OPTIONAL = {CURVE: pa.field(CURVE, pa.int16(), nullable=False)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcomes:
     """Verdicts of one run, with where they come from.
 
     Attributes:
-        rows: the columns of `SCHEMA`, one row per test image; empty if the run failed.
+        rows: the columns of `SCHEMA`, and those of what else was asked for, one row per test image; empty if the run
+            failed.
         provenance: everything else.
     """
 
@@ -67,7 +74,7 @@ def write_outcomes(path: Path, outcomes: Outcomes) -> None:
         UserError: if the folder cannot be written or the disk is full.
     """
     _check_rows(outcomes, origin=str(path))
-    table = pa.Table.from_pandas(outcomes.rows, schema=SCHEMA, preserve_index=False)
+    table = pa.Table.from_pandas(outcomes.rows, schema=_schema(outcomes.rows.columns), preserve_index=False)
     table = table.replace_schema_metadata(to_metadata(outcomes.provenance))
     with atomic(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
@@ -86,8 +93,9 @@ def read_outcomes(path: Path) -> Outcomes:
             f"{path} is not a readable parquet file ({first_line(error)}); move it away and run again."
         ) from error
     provenance = from_metadata(table.schema.metadata, origin=str(path))
-    if not table.schema.equals(SCHEMA, check_metadata=False):
-        differing = sorted(_column_names(table.schema) ^ _column_names(SCHEMA))
+    expected = _schema(table.column_names)
+    if not table.schema.equals(expected, check_metadata=False):
+        differing = sorted(_column_names(table.schema) ^ _column_names(expected))
         raise UserError(
             f"{path} does not have the columns of schema {SCHEMA_VERSION}; differing: {', '.join(differing)}."
         )
@@ -125,6 +133,11 @@ def stray_files(results: Path) -> Iterator[Path]:
             yield path
 
 
+def _schema(columns: Iterable[str]) -> Any:
+    """Of a table with these columns, as far as they are known; what is optional comes last, sorted."""
+    return pa.schema([*SCHEMA, *(_OPTIONAL[name] for name in sorted(set(columns)) if name in _OPTIONAL)])
+
+
 def _column_names(schema: Any) -> set[str]:
     return {f"{column.name} {column.type}{'' if column.nullable else ' not null'}" for column in schema}
 
@@ -153,5 +166,12 @@ def _check_rows(outcomes: Outcomes, *, origin: str) -> None:
                 f"{origin}: column {column!r} has values from {values.min()} to {values.max()}; "
                 f"allowed: {low} to {classes - 1}, one of {classes} classes."
             )
+    asked = len(curve_of(outcomes.provenance))
+    withstood = rows[CURVE].to_numpy() if CURVE in rows else np.zeros(0)
+    if bool(asked) != (CURVE in rows) or (withstood < 0).any() or (withstood > asked).any():
+        raise UserError(
+            f"{origin}: column {CURVE!r} must be there where the protocol has a curve, and count its radii from 0 to "
+            f"{asked}."
+        )
     if stray := sorted(set(rows["broken_by"].unique()) - set(BROKEN_BY)):
         raise UserError(f"{origin}: column 'broken_by' has {stray[0]!r}; allowed: {', '.join(map(repr, BROKEN_BY))}.")

@@ -54,6 +54,19 @@ Drops = Annotated[tuple[float, ...], Allowed(holds=_rising, words="rising fracti
 Seeds = Annotated[tuple[int, ...], Allowed(holds=_distinct, words="distinct integers from 0 to 2^31 - 1")]
 
 
+def _rising_radii(radii: tuple[float, ...]) -> bool:
+    return list(radii) == sorted({radius for radius in radii if radius > 0})
+
+
+Radii = Annotated[
+    tuple[float, ...],
+    Allowed(holds=_rising_radii, words="rising radii above 0 in units of pixel values, such as ['2/255', '4/255']"),
+]
+Furthers = Annotated[
+    tuple[str, ...],
+    Allowed(holds=lambda names: all(names) and len(set(names)) == len(names), words="attacks, each of them once"),
+]
+
 Positions = Annotated[
     tuple[int, ...],
     Allowed(
@@ -240,6 +253,10 @@ class Evaluation:
         search: arithmetic in which our engine looks for breaks; each one is verified in fp32, so that `bf16` can miss
             breaks but not invent them.
         audit: share of the survivors of each class that `fast` attacks in full; at least one image of each.
+        curve: radii at which every class is judged as well, by the attacks of the tier; see
+            `fairbench.evaluation.curve`. Like `attacks`, it enters a key only where it is given, and no comparison of
+            rows.
+        attacks: what else is tried on the selected checkpoint, by name and settings; see `fairbench.attacks.further`.
     """
 
     tier: Tier = "full"
@@ -250,12 +267,18 @@ class Evaluation:
     engine: Engine = "fairbench"
     search: Precision = "fp32"
     audit: Annotated[float, Allowed(above=0, at_most=1, words="a share of the survivors in (0, 1]")] = 0.1
+    curve: Radii = ()
+    attacks: Furthers = ()
 
     def __post_init__(self) -> None:
         check_fields(self, prefix="evaluation.")
         if self.search != "fp32" and self.engine == "reference":
             allowed = "fp32 with the reference engine, which searches in the precision of the model"
             raise not_allowed(f"evaluation.search = {self.search!r}", allowed)
+
+
+ADDED = ("curve", "attacks")
+"""Fields of an evaluation that add verdicts and change none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -310,6 +333,7 @@ class Suite:
         if not epsilon > 0:
             allowed = "a positive number; nothing can be trained against a ball of one point"
             raise not_allowed(f"threat.epsilon = {epsilon!r}", allowed)
+        check_curve(self.threat, self.evaluation)
         if not 0 < step <= 2 * epsilon:
             raise not_allowed(f"evaluation.pgd_step = {step!r}", "a positive number of at most twice threat.epsilon")
         if self.tuning and self.tuning.seed in self.seeds and self.seeds != (self.tuning.seed,):
@@ -352,9 +376,28 @@ def protocol_description(suite: Suite, *, dataset_digest: str) -> dict[str, obje
         "model": suite.model,
         "threat": asdict(suite.threat),
         "recipe": asdict(suite.recipe),
-        "evaluation": asdict(suite.evaluation),
+        "evaluation": evaluation_description(suite.evaluation),
     }
     return description | ({"tuning": asdict(suite.tuning)} if suite.tuning else {})
+
+
+def evaluation_description(evaluation: Evaluation) -> dict[str, object]:
+    """An evaluation as plain values; of what is optional, only what is asked for."""
+    described = asdict(evaluation)
+    for name in ADDED:
+        asked = list(described.pop(name))
+        described |= {name: asked} if asked else {}
+    return described
+
+
+def check_curve(threat: Threat, evaluation: Evaluation) -> None:
+    """Refuse radii that a norm does not have.
+
+    Raises:
+        UserError: if one exceeds 1 on L-inf.
+    """
+    if threat.norm == "Linf" and max(evaluation.curve, default=0.0) > 1:
+        raise not_allowed(f"evaluation.curve = {list(evaluation.curve)!r}", "radii of at most 1 where the norm is Linf")
 
 
 def trained_by(protocol: Mapping[str, object]) -> dict[str, object]:

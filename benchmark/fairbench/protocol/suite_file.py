@@ -108,7 +108,8 @@ def parse_number(value: Any, field: str) -> float:
         ) from error
     # 8/256 is a slip for 8/255 that would quietly make another threat.
     denominator = str(value).partition("/")[2].strip()
-    if field.endswith(("epsilon", "threat.step", "pgd_step")) and denominator not in ("", "255"):
+    length = field.endswith(("epsilon", "threat.step", "pgd_step")) or field.startswith("evaluation.curve")
+    if length and denominator not in ("", "255"):
         raise UserError(
             f"{field} = {value!r} is not a fraction of 255; allowed: a fraction such as '8/255', or a decimal number."
         )

@@ -52,6 +52,20 @@ def radius(epsilon: float) -> str:
     return f"{levels}/255" if 0 < levels < 255 and math.isclose(levels / 255, epsilon) else f"{epsilon:g}"
 
 
+def half_phrase(half: float, *, largest: float) -> str:
+    """Where half of a clean accuracy is left, in the unit of the radii: `5.3/255`, `more than 8/255`.
+
+    Args:
+        half: as `fairbench.outcomes.radii.half_radius` finds it.
+        largest: radius of the curve.
+    """
+    if math.isnan(half):
+        return NOTHING
+    if math.isinf(half):
+        return f"above {radius(largest)}"
+    return f"{255 * half:.3g}/255" if "/" in radius(largest) else f"{half:.3g}"
+
+
 def listed(words: Iterable[object]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     *first, last = map(str, words)

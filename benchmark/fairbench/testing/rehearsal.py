@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fairbench.data.batches import TrainingBatches, evaluation_batches
 from fairbench.data.dataset import Split
 from fairbench.method.contract import Batch, ClassStatistics, Method, Setup, Validation
+from fairbench.method.sampling import class_shares
 from fairbench.models import build_model
 from fairbench.protocol.suite import Precision, Threat
 from fairbench.seeding import derived_seed, generator
@@ -71,6 +72,7 @@ class Rehearsal:
             generator=generator("rehearsal", "method"),
             prerequisites=self.others,
             device=torch.device("cpu"),
+            train_batches=lambda: self._train_batches().in_order(),
         )
 
     def batches(self, *, watch: Watch = nullcontext) -> Iterator[Batch]:
@@ -81,14 +83,18 @@ class Rehearsal:
         Args:
             watch: entered around every hook but `step`, with its name.
         """
-        streams = {name: generator("rehearsal", name) for name in ("order", "augmentation", "views")}
-        batches = TrainingBatches(self._split, recipe=self.recipe, **streams)
+        batches = self._train_batches()
+
+        def sampling() -> Tensor | None:
+            with watch("sampling"):
+                return class_shares(self.method)
+
         with watch("start"):
             self.method.start()
         for epoch in range(self.recipe.epochs):
             with watch("begin_epoch"):
                 self.method.begin_epoch(epoch, self._validation())
-            for batch in batches.epoch(epoch, self.recipe.epochs):
+            for batch in batches.epoch(epoch, self.recipe.epochs, sampling=sampling):
                 self.model.train()
                 yield batch
             with watch("admits"):
@@ -119,6 +125,10 @@ class Rehearsal:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bf16", cache_enabled=False):
             self.method.step(batch, update)
         return losses[-1] if losses else None
+
+    def _train_batches(self) -> TrainingBatches:
+        streams = {name: generator("rehearsal", name) for name in ("order", "augmentation", "views")}
+        return TrainingBatches(self._split, recipe=self.recipe, **streams)
 
     def _validation(self) -> Validation:
         """Accuracies that differ between classes, and the training's own images."""

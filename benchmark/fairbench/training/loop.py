@@ -29,6 +29,7 @@ from fairbench.evaluation.screening import class_statistics
 from fairbench.identity import file_sha256
 from fairbench.machine import peak_memory
 from fairbench.method.contract import ClassStatistics, Method, Setup, Validation
+from fairbench.method.sampling import class_shares
 from fairbench.method.schedule import learning_rate
 from fairbench.models import build_model
 from fairbench.models.checkpoint import save_weights
@@ -163,6 +164,7 @@ class _Training:
             generator=streams["method"],
             prerequisites=self.others,
             device=device,
+            train_batches=self.batches.in_order,
         )
 
     def finish(self, progress: Progress) -> None:
@@ -213,7 +215,8 @@ class _Training:
         with ExitStack() as counters:
             self._count(counters)
             self.method.begin_epoch(state.epoch, self._validation())
-            for batch in self.batches.epoch(state.epoch, recipe.epochs):
+            sampling = partial(class_shares, self.method)
+            for batch in self.batches.epoch(state.epoch, recipe.epochs, sampling=sampling):
                 for group in state.optimiser.param_groups:
                     group["lr"] = learning_rate(recipe, step=state.step, steps_per_epoch=len(self.batches))
                 self.model.train()

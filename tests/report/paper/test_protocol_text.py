@@ -57,6 +57,8 @@ CHANGES: dict[str, dict[str, Any]] = {
         "tier": "screen",
         "pgd_steps": 33,
         "pgd_step": 1 / 255,
+        "curve": (2 / 255, 16 / 255),
+        "attacks": ("targeted",),
         "seed": 5,
         "batch_size": 123,
         "engine": "reference",

@@ -21,7 +21,7 @@ class Asked:
         dataset: name or `.npz` file.
         image_size: height and width to resize to; None as usual for the dataset.
         norm: of the threat.
-        epsilon: its radius as text; "" as usual for the dataset.
+        epsilons: its radius as text, or the radii of a curve; none as usual for the dataset.
         attacks: another way to say the tier.
         tier: how far AutoAttack goes; None if it is said by attacks, or not at all.
         engine: of AutoAttack.
@@ -48,7 +48,13 @@ class Asked:
         metavar="N",
     )
     norm: Norm = option("--norm", "Of the ball.", default="Linf", kind=click.Choice(get_args(Norm)))
-    epsilon: str = option("--eps", "Radius; default: as in the suite of the dataset.", default="", metavar="8/255")
+    epsilons: tuple[str, ...] = option(
+        "--eps",
+        "Radius; default: as in the suite of the dataset. Repeatable: robust accuracy of every class at each radius.",
+        default=(),
+        repeatable=True,
+        metavar="8/255",
+    )
     attacks: tuple[Literal["pgd20", "autoattack"], ...] = option(
         "--attack",
         "Another way to say the tier: pgd20 is screen, autoattack is full.",

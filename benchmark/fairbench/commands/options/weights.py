@@ -17,6 +17,7 @@ class Weights:
         ignored: weights of the checkpoint to leave out, by what their names begin with.
         mean: per channel, with commas; "" if the model normalises.
         std: alike.
+        transform: of the weights before they are judged; "" for none.
     """
 
     checkpoint: Path | None = option(
@@ -32,6 +33,12 @@ class Weights:
     )
     mean: str = option("--mean", "Normalisation of a network that has none inside.", default="", metavar="R,G,B")
     std: str = option("--std", "Goes with --mean.", default="", metavar="R,G,B")
+    transform: str = option(
+        "--transform",
+        "Change the weights first: head-norm equalises the norms of the last layer's rows.",
+        default="",
+        metavar="head-norm[:TAU]",
+    )
 
     def __post_init__(self) -> None:
         if bool(self.mean) != bool(self.std):

@@ -197,7 +197,29 @@ def _evaluation(suite: Suite) -> str:
         f"Noise of the attacks has the seed {evaluation.seed}; {plural(evaluation.batch_size, 'image')} are attacked "
         "at a time."
     )
-    return " ".join([screening, *stronger, *audit, noise])
+    return " ".join([screening, *stronger, *audit, *_curve(suite), *_tried(suite), noise])
+
+
+def _curve(suite: Suite) -> list[str]:
+    radii = suite.evaluation.curve
+    if not radii:
+        return []
+    sentence = (
+        f"The same attacks judge the selected checkpoint within {listed(map(radius, radii))} as well, the smallest "
+        "radius first; an image that breaks is broken within every larger radius, and not attacked again."
+    )
+    return [sentence]
+
+
+def _tried(suite: Suite) -> list[str]:
+    attacks = suite.evaluation.attacks
+    if not attacks:
+        return []
+    sentence = (
+        f"Tried as well, on every image that is classified correctly, {'is' if len(attacks) == 1 else 'are'} "
+        f"{listed(attacks)}; what they break is verified likewise and counts in a column of its own."
+    )
+    return [sentence]
 
 
 def _autoattack(suite: Suite) -> str:

@@ -22,6 +22,8 @@ import pyarrow.parquet as pq
 from fairbench.boards.board import Board
 from fairbench.boards.row import Row
 from fairbench.boards.seed_result import SeedResult
+from fairbench.outcomes.radii import accuracies_by_radius
+from fairbench.outcomes.store import Outcomes
 from fairbench.protocol.attack_names import Attack
 from fairbench.report.evidence import WORDS
 from fairbench.report.paper import to_bibtex, to_csv, to_latex
@@ -160,9 +162,17 @@ def _run(result: SeedResult) -> dict[str, Any]:
         "tier": result.tier,
         "cost": None if math.isnan(result.cost) else result.cost,
         "correct": {attack: found.correct.tolist() for attack, found in result.accuracies.items()},
+        **_curve(result),
         "warnings": provenance.warnings,
         "verification": None if result.receipt is None else asdict(result.receipt),
     }
+
+
+def _curve(result: SeedResult) -> dict[str, Any]:
+    """Correct images per class at every radius, where the protocol has a curve."""
+    found = accuracies_by_radius(Outcomes(rows=result.rows, provenance=result.provenance)) if result.finished else {}
+    correct = [{"radius": radius, "correct": one.correct.tolist()} for radius, one in found.items() if radius]
+    return {"curve": correct} if correct else {}
 
 
 def _parquet(board: Board) -> bytes:

@@ -1,5 +1,7 @@
 """One model in the terminal: accuracy of every class, worst first, and what has to be known about the numbers."""
 
+from collections.abc import Iterator
+
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
@@ -7,9 +9,10 @@ from rich.text import Text
 
 from fairbench.outcomes.comparability import read_audit
 from fairbench.outcomes.metrics import average, class_accuracies, minimum_envelope, worst, worst_class
+from fairbench.outcomes.radii import accuracies_by_radius, lines_by_radius
 from fairbench.outcomes.store import NOT_RUN, Outcomes
 from fairbench.protocol.attack_names import Attack
-from fairbench.report.phrases import audit_phrase, percent
+from fairbench.report.phrases import audit_phrase, half_phrase, percent, radius
 
 
 def class_table(outcomes: Outcomes) -> Group:
@@ -53,4 +56,19 @@ def class_table(outcomes: Outcomes) -> Group:
         assert audit is not None
         lines.append(f"FAB and Square were left out but for an audit: {audit_phrase(audit)}.")
     lines += provenance.warnings
-    return Group(table, *(Text(line) for line in lines))
+    return Group(table, *_radius_table(outcomes), *(Text(line) for line in lines))
+
+
+def _radius_table(outcomes: Outcomes) -> Iterator[Table]:
+    """The curve, where there is one: percent by radius, and where half of the clean accuracy is left."""
+    found = accuracies_by_radius(outcomes)
+    if not found:
+        return
+    table = Table(title="Robust accuracy by radius", title_justify="left")
+    table.add_column("class")
+    for size in found:
+        table.add_column(radius(size) if size else "clean", justify="right")
+    table.add_column("half left at", justify="right")
+    for line in lines_by_radius(found, outcomes.provenance.class_names):
+        table.add_row(escape(line.name), *map(percent, line.values), half_phrase(line.half, largest=max(found)))
+    yield table
