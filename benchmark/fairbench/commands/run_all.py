@@ -23,6 +23,7 @@ from fairbench.execution.estimate import Duration, estimated
 from fairbench.execution.executors import local_executor
 from fairbench.execution.plan import RunStatus, State
 from fairbench.execution.runner import Runner, Where, needed_tasks, run_statuses
+from fairbench.execution.shipped_plugin import ShippedPlugin
 from fairbench.execution.task import Ended, Ending, Task
 from fairbench.protocol.run import Run
 from fairbench.report.site.page import PAGE
@@ -37,7 +38,7 @@ def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> 
         results=folders.results,
         work_dir=folders.work_dir,
         data_dir=computing.data_dir,
-        plugins=selection.plugins,
+        plugins=tuple(map(ShippedPlugin.read, selection.plugins)),
     )
     console = make_console(stderr=computing.as_json)
     planned = plan(selection)

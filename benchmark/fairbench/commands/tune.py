@@ -16,6 +16,7 @@ from fairbench.errors import INTERRUPTED, UserError
 from fairbench.execution.executors import local_executor
 from fairbench.execution.plan import Planner
 from fairbench.execution.runner import Runner, Where, training_tasks
+from fairbench.execution.shipped_plugin import ShippedPlugin
 from fairbench.execution.task import Ending
 from fairbench.execution.tuning import Tuning
 from fairbench.machine import versions
@@ -56,8 +57,11 @@ def tune(named: Named, folders: WorkFolders, machine: Machine) -> int:
     for problem in resolved.problems:
         console.print(f"[yellow]Note:[/yellow] {escape(problem)}")
     where = Where(
-        results=Path(), work_dir=folders.work_dir, data_dir=machine.data_dir, plugins=named.plugins
-    )  # no outcome is written
+        results=Path(),  # no outcome is written
+        work_dir=folders.work_dir,
+        data_dir=machine.data_dir,
+        plugins=tuple(map(ShippedPlugin.read, named.plugins)),
+    )
     computing = _Computing(where=where, machine=machine, console=console)
     try:
         crashed = computing.train(tuning, resolved.methods, save=lambda: _save(target, tuning, brought))
