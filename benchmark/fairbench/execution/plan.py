@@ -32,6 +32,7 @@ class State(Enum):
     NOT_RUN = "not run yet"
     INTERRUPTED = "interrupted"
     RUNNING = "running"
+    QUEUED = "queued"  # asked for by `status` alone; whoever plans sees what is on disk
     UNREADABLE = "unreadable"
     OTHER_PROTOCOL = "other protocol"
     LOWER_TIER = "lower tier"
