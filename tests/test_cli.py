@@ -16,9 +16,10 @@ from fairbench.outcomes.store import read_outcomes
 from fairbench.protocol.suite_file import suite_names
 
 OPTIONS = {
-    "run-all": "--data-dir --device --dry-run --engine --help --jobs --json --method --plugin --rerun --results "
-    "--search --seed --set --site --suite --tier --tuned --work-dir",
-    "tune": "--data-dir --device --help --jobs --method --plugin --set --suite --tuned --work-dir",
+    "run-all": "--data-dir --device --dry-run --engine --executor --executor-options --help --jobs --json "
+    "--method --plugin --rerun --results --search --seed --set --site --suite --tier --tuned --work-dir",
+    "tune": "--data-dir --device --executor --executor-options --help --jobs --method --plugin --set --suite --tuned "
+    "--work-dir",
     "status": "--engine --help --json --method --plugin --results --search --seed --set --suite --tier --tuned "
     "--work-dir",
     "evaluate": "--attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help --image-size "
@@ -43,9 +44,9 @@ ARGUMENTS = {
 }
 
 DEFAULTS = {
-    "run-all": "--suite=digits --work-dir=runs --results=results --data-dir=data --device=auto --site=site "
-    "--rerun=never",
-    "tune": "--suite=digits --work-dir=runs --data-dir=data --device=auto",
+    "run-all": "--suite=digits --work-dir=runs --results=results --data-dir=data --device=auto --executor=local "
+    "--site=site --rerun=never",
+    "tune": "--suite=digits --work-dir=runs --data-dir=data --device=auto --executor=local",
     "status": "--suite=digits --work-dir=runs --results=results",
     "evaluate": "--norm=Linf --engine=fairbench --search=fp32 --batch-size=500 --seed=0 --results=results "
     "--work-dir=runs --data-dir=data --device=auto",

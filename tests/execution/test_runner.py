@@ -1,6 +1,8 @@
 """The runner against an executor that follows a script: order, failures, runs of somebody else."""
 
-from collections.abc import Callable, Iterator
+import fcntl
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +20,8 @@ from fairbench.protocol.run import Run
 class Scripted:
     """Ends every task in the next round; trains it unless the script says otherwise."""
 
-    def __init__(self, jobs: int, script: dict[str, list[Ended]]) -> None:
-        self._jobs, self._script = jobs, script
+    def __init__(self, jobs: int, script: dict[str, list[Ended]], *, visible: bool = True) -> None:
+        self._jobs, self._script, self._visible = jobs, script, visible
         self._now: list[Task] = []
         self.submitted: list[str] = []
         self.most = 0
@@ -29,10 +31,10 @@ class Scripted:
     def idle(self) -> int:
         return self._jobs - len(self._now)
 
-    def submit(self, task: Task) -> None:
-        assert self.idle > 0
-        self._now.append(task)
-        self.submitted.append(task.run.title)
+    def submit(self, tasks: Sequence[Task]) -> None:
+        assert 0 < len(tasks) <= self.idle
+        self._now += tasks
+        self.submitted += [task.run.title for task in tasks]
         self.most = max(self.most, len(self._now))
 
     def events(self, timeout: float) -> Iterator[Event]:
@@ -42,12 +44,16 @@ class Scripted:
             yield Advanced(key=task.run.key, stage="training", done=1, total=1)
             told = self._script.get(task.run.title, [])
             ended = told.pop(0) if told else Ended(key=task.run.key, ending=Ending.DONE)
-            if ended.ending is Ending.DONE:
+            if ended.ending is Ending.DONE and self._visible:
                 _pretend_trained(task)
             yield ended
+            yield Advanced(key=task.run.key, stage="training", done=1, total=1)
 
     def cancel(self) -> None:
         self.cancelled = True
+
+    def close(self) -> None:
+        assert not self._now
 
 
 def _pretend_trained(task: Task) -> None:
@@ -109,6 +115,46 @@ def test_a_busy_run_is_looked_at_again(runs: list[Run], where: Where, monkeypatc
     endings = _execute(executor, _tasks(runs, where))
     assert executor.submitted.count(teacher.title) == 3
     assert {ended.ending for ended in endings.values()} == {Ending.DONE}
+
+
+def test_a_held_run_is_looked_at_from_here_and_not_handed_over_again(
+    runs: list[Run], where: Where, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue would start a job each time, only to find the run busy; once it is done, there is nothing to start."""
+    monkeypatch.setattr("fairbench.execution.runner.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("fairbench.execution.runner.POLL_SECONDS", 0.0)
+    teacher = next(task for task in _tasks(runs, where) if task.run.role == "teacher")
+    executor = Scripted(2, {teacher.run.title: [Ended(key=teacher.run.key, ending=Ending.BUSY)]})
+    folder = WorkFolder.of(teacher.run, teacher.work_dir)
+    folder.path.mkdir(parents=True)
+    held = (folder.path / "lock").open("w")
+    fcntl.flock(held, fcntl.LOCK_EX)
+
+    def let_go() -> None:
+        _pretend_trained(teacher)
+        held.close()
+
+    timer = threading.Timer(0.8, let_go)
+    timer.start()
+    tasks = [replace(task, judge=False) for task in _tasks(runs, where)]
+    endings = _execute(executor, tasks)
+    timer.join()
+    assert executor.submitted.count(teacher.run.title) == 1
+    assert {ended.ending for ended in endings.values()} == {Ending.DONE}
+
+
+def test_who_has_computed_a_run_is_believed_before_its_files_are_seen(runs: list[Run], where: Where) -> None:
+    """On a network file system they may appear here much later than where the next worker looks."""
+    executor = Scripted(2, {}, visible=False)
+    endings = _execute(executor, _tasks(runs, where))
+    assert {ended.ending for ended in endings.values()} == {Ending.DONE}
+    assert len(executor.submitted) == len(runs)
+
+
+def test_a_task_names_its_folders_from_the_root(runs: list[Run]) -> None:
+    """Its worker may stand in another directory."""
+    task = _tasks(runs, Where(results=Path("results"), work_dir=Path("runs")))[0]
+    assert all(path.is_absolute() for path in (task.results, task.work_dir, task.data_dir))
 
 
 def test_ctrl_c_cancels_the_executor(runs: list[Run], where: Where) -> None:

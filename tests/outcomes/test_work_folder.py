@@ -87,5 +87,7 @@ def test_clearing_keeps_the_lock_and_the_log(folder: WorkFolder) -> None:
     for file in (folder.state, folder.summary, folder.log, folder.attacks / "full.jsonl"):
         file.touch()
     with folder.lock():
-        folder.clear()
-        assert {path.name for path in folder.path.iterdir()} == {"lock", "log.txt"}
+        folder.clear("order")
+        assert {path.name for path in folder.path.iterdir()} == {"lock", "log.txt", "cleared.txt"}
+    assert folder.is_cleared_for("order")
+    assert not folder.is_cleared_for("another order")

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -19,11 +20,13 @@ from fairbench.commands.planning import Planned, plan
 from fairbench.data.sources import is_here
 from fairbench.errors import INTERRUPTED, UserError
 from fairbench.execution.devices import devices
-from fairbench.execution.estimate import Duration, estimated
-from fairbench.execution.executors import local_executor
+from fairbench.execution.estimate import Duration, estimated, longest_first
+from fairbench.execution.executors import make_executor, worker_device
 from fairbench.execution.plan import RunStatus, State
 from fairbench.execution.runner import Runner, Where, needed_tasks, run_statuses
+from fairbench.execution.shipped_plugin import ShippedPlugin
 from fairbench.execution.task import Ended, Ending, Task
+from fairbench.execution.visibility import visible
 from fairbench.protocol.run import Run
 from fairbench.report.site.page import PAGE
 from fairbench.report.terminal.console import console as make_console
@@ -37,23 +40,26 @@ def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> 
         results=folders.results,
         work_dir=folders.work_dir,
         data_dir=computing.data_dir,
-        plugins=selection.plugins,
+        plugins=tuple(map(ShippedPlugin.read, selection.plugins)),
     )
     console = make_console(stderr=computing.as_json)
     planned = plan(selection)
     found = run_statuses(planned.runs, where)
     tasks = needed_tasks(found, where, rerun=computing.rerun)
-    executor = local_executor(tasks=len(tasks), jobs=computing.jobs, device=computing.device) if tasks else None
+    if computing.executor != "local":
+        tasks = longest_first(tasks, results=where.results)
+    elif tasks:
+        devices(computing.device)  # a device that this machine lacks is told before anything else
     blocked = _blocked(found, tasks)
     problems = [*planned.problems, *blocked]
     if computing.dry_run:
         _show_plan(found, tasks, problems, as_json=computing.as_json, console=console)
         if not computing.as_json:
-            _say_duration(tasks, planned, where, computing.device, console)
+            _say_duration(tasks, planned, where, computing, console)
         return 1 if problems else 0
     for problem in problems:
         console.print(f"[yellow]Note:[/yellow] {escape(problem)}")
-    if executor is None:
+    if not tasks:
         finished = sum(one.state is State.DONE for one in found)
         said = "was computed" if blocked else "to do"
         console.print(f"Nothing {said}: {finished} of {len(found)} runs of {planned.suite.name} are done.")
@@ -61,10 +67,40 @@ def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> 
         return 1 if problems else 0
     _check_folders(planned, where, computing.site)
     _check_data(planned, where)
-    _say_duration(tasks, planned, where, computing.device, console)
+    _say_duration(tasks, planned, where, computing, console)
     page = LivePage(where.results, computing.site)
-    reasons = {one.run.key: one.reason for one in found if one.reason}
-    with Display(console, total=len(tasks), reused=len(planned.runs) - len(tasks) - len(blocked)) as display:
+    endings = _computed(tasks, found, planned, computing, where=where, page=page, console=console)
+    _show_boards(page.written(), planned, console)
+    console.print(f"The leaderboard: {computing.site / PAGE}", markup=False)
+    if endings is None:
+        command = "the same command" if computing.rerun == "never" else "the same command without --rerun"
+        console.print(f"Interrupted. Everything finished so far is kept; {command} goes on from here.")
+        return INTERRUPTED
+    return 1 if problems or any(how.ending is not Ending.DONE for how in endings.values()) else 0
+
+
+def _computed(
+    tasks: list[Task],
+    found: list[RunStatus],
+    planned: Planned,
+    computing: Computing,
+    *,
+    where: Where,
+    page: LivePage,
+    console: Console,
+) -> Mapping[str, Ended] | None:
+    """How each task ended, by key; None after Ctrl-C."""
+    executor = make_executor(
+        computing.executor,
+        computing.cluster_options,
+        tasks=len(tasks),
+        jobs=computing.jobs,
+        device=computing.device,
+        work_dir=where.work_dir,
+        say=partial(console.print, markup=False),
+    )
+    reused = len(planned.runs) - len(tasks) - len(_blocked(found, tasks))
+    with Display(console, total=len(tasks), reused=reused) as display:
 
         def ended(task: Task, how: Ended) -> None:
             display.ended(task, how)
@@ -78,16 +114,13 @@ def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> 
 
         runner = Runner(executor, started=display.started, advanced=display.advanced, ended=ended)
         try:
-            endings = runner.run(tasks, reasons=reasons)
+            endings = runner.run(tasks, reasons={one.run.key: one.reason for one in found if one.reason})
         except KeyboardInterrupt:
-            endings = None
-    _show_boards(page.written(), planned, console)
-    console.print(f"The leaderboard: {computing.site / PAGE}", markup=False)
-    if endings is None:
-        command = "the same command" if computing.rerun == "never" else "the same command without --rerun"
-        console.print(f"Interrupted. Everything finished so far is kept; {command} goes on from here.")
-        return INTERRUPTED
-    return 1 if problems or any(how.ending is not Ending.DONE for how in endings.values()) else 0
+            return None
+    if computing.executor != "local":
+        done = [task for task in tasks if task.judge and endings[task.run.key].ending is Ending.DONE]
+        visible(task.run.result_file(task.results) for task in done)
+    return endings
 
 
 def _blocked(found: list[RunStatus], tasks: list[Task]) -> list[str]:
@@ -131,14 +164,22 @@ def _show_plan(
     console.print(f"{len(tasks)} of {len(found)} runs would be computed.")
 
 
-def _say_duration(tasks: list[Task], planned: Planned, where: Where, device: str, console: Console) -> None:
-    """Roughly, in hours of a core or a GPU; nothing where the data are still to be downloaded."""
+def _say_duration(tasks: list[Task], planned: Planned, where: Where, computing: Computing, console: Console) -> None:
+    """Roughly, in hours of a core or a GPU; nothing where the data are still to be downloaded.
+
+    On a cluster runs that are done say it, or nobody: this machine is none of its nodes.
+    """
     if not tasks:
+        return
+    if computing.executor != "local":
+        device = worker_device(computing.executor, computing.cluster_options, computing.device)
+        if sentence := estimated(tasks, results=where.results, calibrate=lambda _: None).sentence(device):
+            console.print(sentence)
         return
     from fairbench.data.loading import load_dataset  # noqa: PLC0415  imports torch
     from fairbench.training.calibration import calibrated  # noqa: PLC0415
 
-    first = devices(device)[0]
+    first = devices(computing.device)[0]
 
     def calibrate(run: Run) -> Duration | None:
         source = planned.suite.dataset

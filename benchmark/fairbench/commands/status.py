@@ -11,11 +11,13 @@ from fairbench.commands.options.selection import Selection
 from fairbench.commands.planning import plan
 from fairbench.execution.plan import State
 from fairbench.execution.runner import Where, run_statuses
+from fairbench.execution.slurm.queued import with_queued
 from fairbench.report.terminal.console import console
 
 COLOURS = {
     State.DONE: "green",
     State.RUNNING: "cyan",
+    State.QUEUED: "blue",
     State.INTERRUPTED: "yellow",
     State.NOT_RUN: "dim",
     State.LOWER_TIER: "yellow",
@@ -25,7 +27,8 @@ COLOURS = {
 def status(selection: Selection, folders: RunFolders, *, as_json: bool) -> int:
     """Print the states. Returns the exit code: 0 only if every run is done."""
     planned = plan(selection)
-    found = run_statuses(planned.runs, Where(results=folders.results, work_dir=folders.work_dir))
+    where = Where(results=folders.results, work_dir=folders.work_dir)
+    found = with_queued(run_statuses(planned.runs, where), where.work_dir)
     if as_json:
         rows = [one.plain() for one in found]
         sys.stdout.write(

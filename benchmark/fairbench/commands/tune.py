@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -13,9 +14,10 @@ from fairbench.commands.options.folders import WorkFolders
 from fairbench.commands.options.selection import Named
 from fairbench.commands.planning import Resolved, resolve
 from fairbench.errors import INTERRUPTED, UserError
-from fairbench.execution.executors import local_executor
+from fairbench.execution.executors import make_executor
 from fairbench.execution.plan import Planner
 from fairbench.execution.runner import Runner, Where, training_tasks
+from fairbench.execution.shipped_plugin import ShippedPlugin
 from fairbench.execution.task import Ending
 from fairbench.execution.tuning import Tuning
 from fairbench.machine import versions
@@ -56,8 +58,11 @@ def tune(named: Named, folders: WorkFolders, machine: Machine) -> int:
     for problem in resolved.problems:
         console.print(f"[yellow]Note:[/yellow] {escape(problem)}")
     where = Where(
-        results=Path(), work_dir=folders.work_dir, data_dir=machine.data_dir, plugins=named.plugins
-    )  # no outcome is written
+        results=Path(),  # no outcome is written
+        work_dir=folders.work_dir,
+        data_dir=machine.data_dir,
+        plugins=tuple(map(ShippedPlugin.read, named.plugins)),
+    )
     computing = _Computing(where=where, machine=machine, console=console)
     try:
         crashed = computing.train(tuning, resolved.methods, save=lambda: _save(target, tuning, brought))
@@ -95,7 +100,15 @@ class _Computing:
             tasks = [task for task in training_tasks(runs, self.where) if task.run.key not in crashed]
             if not tasks:
                 return list(crashed.values())
-            executor = local_executor(tasks=len(tasks), jobs=self.machine.jobs, device=self.machine.device)
+            executor = make_executor(
+                self.machine.executor,
+                self.machine.cluster_options,
+                tasks=len(tasks),
+                jobs=self.machine.jobs,
+                device=self.machine.device,
+                work_dir=self.where.work_dir,
+                say=partial(self.console.print, markup=False),
+            )
             with Display(self.console, total=len(tasks), reused=0) as display:
                 runner = Runner(executor, started=display.started, advanced=display.advanced, ended=display.ended)
                 endings = runner.run(tasks)

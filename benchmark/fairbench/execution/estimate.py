@@ -75,6 +75,28 @@ def estimated(tasks: Sequence[Task], *, results: Path, calibrate: Callable[[Run]
     return Estimate(seconds=seconds, done=sum(map(len, known.values())))
 
 
+def longest_first(tasks: Sequence[Task], *, results: Path) -> list[Task]:
+    """Tasks in an order that leaves no long one for the end, where many can be computed at once.
+
+    A task is as long as what follows from it: itself, and the longest of those that need it. What nobody has computed
+    yet is as long as the mean of the others.
+
+    Args:
+        tasks: of one suite.
+        results: folder in which finished runs are looked for.
+    """
+    known = durations(results, {task.run.suite.name for task in tasks})
+    usual = _mean([one for row in known.values() for one in row]) or Duration(training=1.0, evaluation=1.0)
+    length: dict[str, float] = {}
+    for task in reversed(tasks):  # prerequisites stand before what needs them
+        found = _mean(known.get(task.run.label, [])) or usual
+        trained = found.training + length.get(task.run.key, 0.0)
+        length[task.run.key] = max(trained, found.training + found.evaluation)
+        for _, needed in task.run.prerequisites:
+            length[needed.key] = max(length.get(needed.key, 0.0), length[task.run.key])
+    return sorted(tasks, key=lambda task: -length[task.run.key])
+
+
 def durations(results: Path, suites: Iterable[str]) -> Mapping[str, list[Duration]]:
     """What the finished runs of these suites took, by label of the row."""
     wanted, found = set(suites), dict[str, list[Duration]]()

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from fairbench.errors import UserError
+from fairbench.execution.progress_file import read_progress
 from fairbench.method.asking import needed_by, recipe_of
 from fairbench.method.contract import Method
 from fairbench.outcomes.comparability import asked_tier, contained
@@ -36,6 +37,7 @@ class State(Enum):
     NOT_RUN = "not run yet"
     INTERRUPTED = "interrupted"
     RUNNING = "running"
+    QUEUED = "queued"  # asked for by `status` alone; whoever plans sees what is on disk
     UNREADABLE = "unreadable"
     OTHER_PROTOCOL = "other protocol"
     LOWER_TIER = "lower tier"
@@ -189,10 +191,17 @@ def run_status(  # noqa: PLR0911  one state after the other
             return replace(known, state=State.FAILED, reason=provenance.reason)
         return replace(known, state=State.DONE)
     if folder.is_locked:
-        return replace(known, state=State.RUNNING)
+        reported = read_progress(folder.progress)
+        return replace(known, state=State.RUNNING, reason=reported.sentence() if reported else "")
     if (failure := folder.failure) is not None:
         return replace(known, state=State.FAILED, reason=failure)
     return replace(known, state=State.INTERRUPTED if folder.is_begun else State.NOT_RUN)
+
+
+def is_finished(run: Run, *, results: Path, work_dir: Path, judge: bool) -> bool:
+    """Whether nothing is left to do: its outcomes are there, or without `judge` its checkpoints."""
+    found = run_status(run, results=results, work_dir=work_dir)
+    return found.state is State.DONE if judge else found.trained
 
 
 def _so_far(found: Provenance, run: Run) -> str:

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
@@ -51,8 +51,12 @@ class LocalProcesses:
         """How many more tasks can be taken now."""
         return self._capacity - len(self._jobs)
 
-    def submit(self, task: Task) -> None:
-        """Start a task on the least used device."""
+    def submit(self, tasks: Sequence[Task]) -> None:
+        """Start each task on the device that is least used."""
+        for task in tasks:
+            self._start(task)
+
+    def _start(self, task: Task) -> None:
         used = [job.device for job in self._jobs]
         device = min(self._devices, key=used.count)
         ours, theirs = self._context.Pipe()
@@ -77,6 +81,9 @@ class LocalProcesses:
             job.process.join()
             job.channel.close()
         self._jobs.clear()
+
+    def close(self) -> None:
+        """Nothing is left: every process ended with its task."""
 
     def _read(self, job: _Job) -> Iterator[Event]:
         """Everything a worker has sent; its end, if it has none left to send."""

@@ -5,17 +5,19 @@ failed with that reason, all others go on.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fairbench.execution.plan import RunStatus, State, run_status
-from fairbench.execution.task import Advanced, Ended, Ending, Executor, Rerun, Task
+from fairbench.execution.plan import RunStatus, State, is_finished, run_status
+from fairbench.execution.shipped_plugin import ShippedPlugin
+from fairbench.execution.task import Advanced, Ended, Ending, Event, Executor, Rerun, Task
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.run import Run
 
 POLL_SECONDS = 0.5
 BUSY_SECONDS = 1.0
+"""How often the lock of a run is looked at that somebody else computes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +28,13 @@ class Where:
         results: outcomes.
         work_dir: checkpoints, partial attacks, logs.
         data_dir: downloaded datasets; the states of runs do not depend on it.
-        plugins: files whose methods must be known.
+        plugins: files whose methods must be known; the states of runs do not depend on them.
     """
 
     results: Path
     work_dir: Path
     data_dir: Path = Path("data")
-    plugins: tuple[Path, ...] = ()
+    plugins: tuple[ShippedPlugin, ...] = ()
 
 
 def run_statuses(plan: Iterable[Run], where: Where) -> list[RunStatus]:
@@ -102,9 +104,9 @@ def _crashed(one: RunStatus, where: Where) -> bool:
 def _task(run: Run, where: Where, *, fresh: bool = False) -> Task:
     return Task(
         run=run,
-        results=where.results,
-        work_dir=where.work_dir,
-        data_dir=where.data_dir,
+        results=where.results.absolute(),  # a worker may stand elsewhere
+        work_dir=where.work_dir.absolute(),
+        data_dir=where.data_dir.absolute(),
         plugins=where.plugins,
         fresh=fresh,
     )
@@ -115,7 +117,7 @@ class Runner:
 
     Args:
         executor: what computes.
-        started: told when a task starts.
+        started: told when a task is handed over.
         advanced: told how far a task is.
         ended: told how a task ended.
     """
@@ -139,56 +141,91 @@ class Runner:
             reasons: why runs that are no task have no weights, by key.
         """
         self._reasons = reasons or {}
-        waiting = {task.run.key: task for task in tasks}
-        running: dict[str, Task] = {}
-        endings: dict[str, Ended] = {}
-        not_before: dict[str, float] = {}
+        self._waiting = {task.run.key: task for task in tasks}
+        self._running: dict[str, Task] = {}
+        self._endings: dict[str, Ended] = {}
+        self._held: dict[str, float] = {}
         try:
-            while waiting or running:
-                for task in self._ready(waiting, running, endings, not_before):
-                    running[task.run.key] = waiting.pop(task.run.key)
-                    self._executor.submit(task)
-                    self._started(task)
+            while self._waiting or self._running:
+                self._hand_over(self._ready())
                 for event in self._executor.events(POLL_SECONDS):
-                    if isinstance(event, Advanced):
-                        self._advanced(event)
-                        continue
-                    task = running.pop(event.key)
-                    if event.ending is Ending.BUSY:  # somebody else's run: look again until it is done
-                        waiting[event.key] = replace(task, fresh=False)  # what they compute now is fresh enough
-                        not_before[event.key] = time.monotonic() + BUSY_SECONDS
-                        continue
-                    endings[event.key] = event
-                    self._ended(task, event)
+                    self._hear(event)
+            self._executor.close()
         except BaseException:
             self._executor.cancel()
             raise
-        return endings
+        return self._endings
 
-    def _ready(
-        self,
-        waiting: dict[str, Task],
-        running: dict[str, Task],
-        endings: dict[str, Ended],
-        not_before: dict[str, float],
-    ) -> list[Task]:
-        """Tasks that can start now, as many as the executor takes; those that never can are ended."""
+    def _hand_over(self, ready: Sequence[Task]) -> None:
+        for task in ready:
+            self._running[task.run.key] = self._waiting.pop(task.run.key)
+        if ready:
+            self._executor.submit(ready)
+        for task in ready:
+            self._started(task)
+
+    def _hear(self, event: Event) -> None:
+        if event.key not in self._running:
+            return  # a word from an attempt that is over
+        if isinstance(event, Advanced):
+            self._advanced(event)
+            return
+        task = self._running.pop(event.key)
+        if event.ending is Ending.BUSY:  # somebody else computes it, and what they compute now is fresh enough
+            self._waiting[event.key] = replace(task, fresh=False)
+            self._held[event.key] = time.monotonic()
+        else:
+            self._end(task, event)
+
+    def _end(self, task: Task, ended: Ended) -> None:
+        self._waiting.pop(ended.key, None)
+        self._endings[ended.key] = ended
+        self._ended(task, ended)
+
+    def _ready(self) -> list[Task]:
+        """Tasks that can start now, as many as the executor takes; those that need not, or never can, are ended."""
         ready: list[Task] = []
-        for key, task in list(waiting.items()):
-            if len(ready) == self._executor.idle:
+        idle = self._executor.idle
+        for key, task in list(self._waiting.items()):
+            if len(ready) >= idle:
                 break
-            missing = [run for run in _needs(task) if _lacks(run, task, waiting | running)]
-            pending = [run for run in missing if run.key in waiting or run.key in running]
+            missing = [run for run in _needs(task) if self._lacks(run, task)]
+            pending = [run for run in missing if run.key in self._waiting or run.key in self._running]
             if missing and not pending:
                 failed = missing[0]
-                known = endings[failed.key].reason if failed.key in endings else self._reasons.get(failed.key)
-                reason = f"it needs {failed.title}, which has no weights: {known or 'it was not run'}"
-                ended = Ended(key=key, ending=Ending.FAILED, reason=reason)
-                endings[key] = ended
-                self._ended(waiting.pop(key), ended)
-            elif not missing and time.monotonic() >= not_before.get(key, 0.0):
-                ready.append(task)
+                known = self._endings[failed.key].reason if failed.key in self._endings else None
+                known = known or self._reasons.get(failed.key) or "it was not run"
+                reason = f"it needs {failed.title}, which has no weights: {known}"
+                self._end(task, Ended(key=key, ending=Ending.FAILED, reason=reason))
+            elif not missing and not self._is_held(task):
+                if key in self._held and _is_finished(task):
+                    self._end(task, Ended(key=key, ending=Ending.DONE))
+                else:
+                    ready.append(task)
         return ready
+
+    def _lacks(self, run: Run, task: Task) -> bool:
+        """Whether the weights of a prerequisite are still missing, or about to be replaced.
+
+        Who has computed them knows better than the file system of this machine, which may not show them yet.
+        """
+        pending = self._waiting.get(run.key) or self._running.get(run.key)
+        if pending is not None and pending.fresh:
+            return True
+        done = run.key in self._endings and self._endings[run.key].ending is Ending.DONE
+        return not done and not WorkFolder.of(run, task.work_dir).is_trained
+
+    def _is_held(self, task: Task) -> bool:
+        """Whether somebody else still computes a run that was found busy, as far as its lock tells from here."""
+        looked_at = self._held.get(task.run.key)
+        if looked_at is None or looked_at > time.monotonic():
+            return looked_at is not None
+        self._held[task.run.key] = time.monotonic() + BUSY_SECONDS
+        return WorkFolder.of(task.run, task.work_dir).is_locked
+
+
+def _is_finished(task: Task) -> bool:
+    return is_finished(task.run, results=task.results, work_dir=task.work_dir, judge=task.judge)
 
 
 def _needs(task: Task) -> list[Run]:
@@ -196,9 +233,3 @@ def _needs(task: Task) -> list[Run]:
     if WorkFolder.of(task.run, task.work_dir).is_trained and not task.fresh:
         return []
     return [run for _, run in task.run.prerequisites]
-
-
-def _lacks(run: Run, task: Task, pending: dict[str, Task]) -> bool:
-    """Whether the weights of a prerequisite are still missing, or about to be replaced."""
-    about_to = run.key in pending and pending[run.key].fresh
-    return about_to or not WorkFolder.of(run, task.work_dir).is_trained

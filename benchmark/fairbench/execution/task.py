@@ -1,11 +1,13 @@
 """What the runner hands to an executor, and what it hears back."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Literal, Protocol
+from uuid import uuid4
 
+from fairbench.execution.shipped_plugin import ShippedPlugin
 from fairbench.protocol.run import Run
 
 Rerun = Literal["never", "failed", "always"]
@@ -30,20 +32,22 @@ class Task:
         results: folder of the outcomes.
         work_dir: folder of checkpoints, partial attacks and logs.
         data_dir: folder of downloaded datasets.
-        plugins: files whose methods must be known.
-        device: `auto`, `cpu`, `cuda` or `cuda:i`.
+        plugins: files whose methods must be known, as they were when the run was planned.
+        device: `auto`, `cpu`, `cuda` or `cuda:i`, of the machine that computes.
         judge: False if only the checkpoints are missing (the outcomes came from elsewhere).
         fresh: forget earlier work and replace an existing result.
+        order: identifies this task among others on the same run; all attempts to carry it out have it.
     """
 
     run: Run
     results: Path
     work_dir: Path
     data_dir: Path
-    plugins: tuple[Path, ...] = ()
+    plugins: tuple[ShippedPlugin, ...] = ()
     device: str = "auto"
     judge: bool = True
     fresh: bool = False
+    order: str = field(default_factory=lambda: uuid4().hex)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,11 +79,14 @@ class Executor(Protocol):
     def idle(self) -> int:
         """How many more tasks can be taken now."""
 
-    def submit(self, task: Task) -> None:
-        """Start a task."""
+    def submit(self, tasks: Sequence[Task]) -> None:
+        """Take tasks, as many as are `idle` at most, to start them in this order."""
 
     def events(self, timeout: float) -> Iterable[Event]:
         """What happened since the last call, waiting at most `timeout` seconds for something to happen."""
 
     def cancel(self) -> None:
         """Stop everything at once; work on disk stays and is resumed later."""
+
+    def close(self) -> None:
+        """Every task has ended: leave nothing behind."""

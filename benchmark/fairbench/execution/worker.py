@@ -17,14 +17,19 @@ from torch import nn
 
 from fairbench.atomic import sweep
 from fairbench.data.dataset import Dataset
+from fairbench.data.digest import dataset_digest
 from fairbench.data.loading import load_dataset
 from fairbench.errors import TrainingFailedError, UserError
 from fairbench.evaluation.chance import chance_remark
 from fairbench.evaluation.circumstances import circumstances
 from fairbench.evaluation.judgement import judge
-from fairbench.execution.plan import State, run_status
+from fairbench.execution.devices import devices
+from fairbench.execution.file_locks import lock_problem
+from fairbench.execution.plan import is_finished
 from fairbench.execution.privileges import privileges
+from fairbench.execution.progress_file import ProgressFile
 from fairbench.execution.task import Ended, Ending, Task
+from fairbench.execution.visibility import visible
 from fairbench.method import registry
 from fairbench.method.contract import Method
 from fairbench.method.explanation import explained_card, explained_hyperparameters
@@ -48,8 +53,11 @@ def execute(task: Task, progress: Progress) -> Ended:
     key = task.run.key
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
+        if problem := lock_problem(folder.path):
+            return Ended(key=key, ending=Ending.FAILED, reason=problem)
         with _log(folder.log), folder.lock().acquire(timeout=PATIENCE):
-            return _locked(task, folder, progress)
+            told = ProgressFile(folder.progress, order=task.order, listener=progress)
+            return _locked(replace(task, device=devices(task.device)[0]), folder, told)
     except Timeout:
         return Ended(key=key, ending=Ending.BUSY)
     except UserError as error:
@@ -63,10 +71,10 @@ def _locked(task: Task, folder: WorkFolder, progress: Progress) -> Ended:
     result = run.result_file(task.results)
     folder.sweep()
     sweep(result.parent, result.name)
-    if task.fresh:
-        folder.clear()
+    if task.fresh and not folder.is_cleared_for(task.order):
+        folder.clear(task.order)
         result.unlink(missing_ok=True)
-    elif _finished(task):
+    elif is_finished(run, results=task.results, work_dir=task.work_dir, judge=task.judge):
         return Ended(key=run.key, ending=Ending.DONE)
     folder.forget_failure()
     try:
@@ -92,8 +100,9 @@ def _locked(task: Task, folder: WorkFolder, progress: Progress) -> Ended:
 def _compute(task: Task, folder: WorkFolder, progress: Progress) -> None:
     run, device = task.run, torch.device(task.device)
     torch.set_num_threads(1)  # runs are what is parallel; sums do not depend on the number of jobs
+    _check_data(run)
     dataset = load_dataset(run.suite.dataset, folder=run.suite.folder, data_dir=task.data_dir)
-    method = registry.create(run.method, dict(run.parameters), plugins=task.plugins)
+    method = registry.create(run.method, dict(run.parameters), plugins=[plugin.checked() for plugin in task.plugins])
     result = run.result_file(task.results)
     if not folder.is_trained:
         try:
@@ -188,9 +197,9 @@ def _costs(task: Task) -> dict[str, float]:
 
 
 def _trained_model(task: Task, needed: Run, dataset: Dataset) -> nn.Module:
-    """A prerequisite's selected model; the runner has seen to it that it is trained."""
+    """A prerequisite's selected model; the runner has seen to it that it is trained, maybe on another machine."""
     folder = WorkFolder.of(needed, task.work_dir)
-    if not folder.is_trained:
+    if not visible(folder.trained_files):
         raise UserError(f"{task.run.title} needs {needed.title}, which is not trained in {folder.path}; run it first.")
     return _load(folder, "selected", needed, dataset)
 
@@ -201,10 +210,14 @@ def _load(folder: WorkFolder, rule: Checkpoint, run: Run, dataset: Dataset) -> n
     return model
 
 
-def _finished(task: Task) -> bool:
-    """Whether another process did the work since it was planned."""
-    found = run_status(task.run, results=task.results, work_dir=task.work_dir)
-    return found.trained if not task.judge else found.state is State.DONE
+def _check_data(run: Run) -> None:
+    """The file of a dataset is what the run's key says."""
+    source = run.suite.dataset
+    if dataset_digest(source, folder=run.suite.folder) != run.dataset_digest:
+        raise UserError(
+            f"{Path(run.suite.folder, source.file)} was edited after this run was planned, which makes it another run; "
+            "start the command again to compute with the new data."
+        )
 
 
 def _declared(method: Method) -> list[str]:

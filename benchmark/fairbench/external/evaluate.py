@@ -10,7 +10,7 @@ how, nobody can check here, so it stands beside a ranking and not in it. Importi
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 

@@ -5,9 +5,10 @@
     load("my-method", plugins=[Path("mine.py")])    # a class from a file that nobody installed
 
 A package registers its methods in the group `fairbench.methods`, exactly as ours does; entry points are read from the
-installed metadata, so a newly declared one appears after `pip install -e .`. A plug-in file registers every method it
-defines under the kebab-case of its class name (`MyMethod` is `my-method`). Listing loads no installed method, so that a
-broken one is still listed and stops nobody else; a plug-in file has to be run to know what it defines.
+installed metadata, so a newly declared one appears after `pip install -e .`. A plug-in file, given by its path or as it
+was read, registers every method it defines under the kebab-case of its class name (`MyMethod` is `my-method`). Listing
+loads no installed method, so that a broken one is still listed and stops nobody else; a plug-in file has to be run to
+know what it defines.
 """
 
 import inspect
@@ -25,6 +26,9 @@ from fairbench.protocol.suite import Parameter
 
 GROUP = "fairbench.methods"
 
+Plugin = Path | ForeignFile
+"""A file with methods: where it lies, or what it was when somebody read it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Entry:
@@ -32,17 +36,17 @@ class _Entry:
     load: Callable[[], object]
 
 
-def names(*, plugins: Sequence[Path] = ()) -> list[str]:
+def names(*, plugins: Sequence[Plugin] = ()) -> list[str]:
     """Registered names, sorted; broken installed methods are listed too."""
     return sorted(origins(plugins=plugins))
 
 
-def origins(*, plugins: Sequence[Path] = ()) -> dict[str, str]:
+def origins(*, plugins: Sequence[Plugin] = ()) -> dict[str, str]:
     """Where each method comes from, by name: the package with its version, or the plug-in file."""
     return {name: " and ".join(entry.origin for entry in found) for name, found in _entries(plugins).items()}
 
 
-def load(name: str, *, plugins: Sequence[Path] = ()) -> type[Method]:
+def load(name: str, *, plugins: Sequence[Plugin] = ()) -> type[Method]:
     """The class of a method.
 
     Raises:
@@ -52,7 +56,7 @@ def load(name: str, *, plugins: Sequence[Path] = ()) -> type[Method]:
     return _found(name, plugins)[0]
 
 
-def create(name: str, changes: Mapping[str, str | Parameter], *, plugins: Sequence[Path] = ()) -> Method:
+def create(name: str, changes: Mapping[str, str | Parameter], *, plugins: Sequence[Plugin] = ()) -> Method:
     """A method with some hyper-parameters changed; text is read as the field's type.
 
     Raises:
@@ -63,7 +67,7 @@ def create(name: str, changes: Mapping[str, str | Parameter], *, plugins: Sequen
     return constructed(cls, changes, called=f"The method {name!r} of {origin}")
 
 
-def card(name: str, *, plugins: Sequence[Path] = ()) -> Card:
+def card(name: str, *, plugins: Sequence[Plugin] = ()) -> Card:
     """Who a method belongs to.
 
     Raises:
@@ -72,7 +76,7 @@ def card(name: str, *, plugins: Sequence[Path] = ()) -> Card:
     return load(name, plugins=plugins).card
 
 
-def _found(name: str, plugins: Sequence[Path]) -> tuple[type[Method], str]:
+def _found(name: str, plugins: Sequence[Plugin]) -> tuple[type[Method], str]:
     """The class of a method, and where it comes from."""
     entries = _entries(plugins)
     if name not in entries:
@@ -86,14 +90,14 @@ def _found(name: str, plugins: Sequence[Path]) -> tuple[type[Method], str]:
     return _method(name, first.load(), origin=first.origin), first.origin
 
 
-def _entries(plugins: Sequence[Path]) -> dict[str, list[_Entry]]:
+def _entries(plugins: Sequence[Plugin]) -> dict[str, list[_Entry]]:
     """Who claims each name; more than one only among installed packages, which may not stop the others."""
     found: dict[str, list[_Entry]] = {}
     for point in entry_points(group=GROUP):
         found.setdefault(point.name, []).append(_installed(point))
-    for path in dict.fromkeys(path.resolve() for path in plugins):
-        for name, cls in _plugin_methods(path).items():
-            origin = f"the plug-in {path}"
+    for file in {file.path: file for file in map(_read, plugins)}.values():
+        for name, cls in _plugin_methods(file).items():
+            origin = f"the plug-in {file.path}"
             if name in found:
                 raise _taken(name, found[name][0].origin, origin)
             found[name] = [_Entry(origin=origin, load=lambda cls=cls: cls)]  # type: ignore[misc]  # bound per turn
@@ -114,9 +118,13 @@ def _installed(point: EntryPoint) -> _Entry:
     return _Entry(origin=origin, load=load_point)
 
 
-def _plugin_methods(path: Path) -> dict[str, type[Method]]:
+def _read(plugin: Plugin) -> ForeignFile:
+    return ForeignFile.read(plugin.resolve(), called="the plug-in") if isinstance(plugin, Path) else plugin
+
+
+def _plugin_methods(file: ForeignFile) -> dict[str, type[Method]]:
     """Methods that a file defines itself, by registered name."""
-    module = ForeignFile.read(path, called="the plug-in").module()
+    module, path = file.module(), file.path
     found: dict[str, type[Method]] = {}
     for value in vars(module).values():
         own = isinstance(value, type) and value.__module__ == module.__name__

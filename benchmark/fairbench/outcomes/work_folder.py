@@ -64,18 +64,37 @@ class WorkFolder:
         return self.path / "log.txt"
 
     @property
+    def progress(self) -> Path:
+        """How far whoever computes the run is, see `fairbench.execution.progress_file`."""
+        return self.path / "progress.json"
+
+    @property
+    def job(self) -> Path:
+        """The job of a cluster that computes the run, or will."""
+        return self.path / "job.json"
+
+    @property
     def _failure(self) -> Path:
         return self.path / "failure.json"
 
     @property
     def is_trained(self) -> bool:
         """Whether training ended here: the summary, which is written last, and both checkpoints."""
-        return all(file.exists() for file in (self.summary, *map(self.checkpoint, CHECKPOINTS)))
+        return all(file.exists() for file in self.trained_files)
+
+    @property
+    def trained_files(self) -> tuple[Path, ...]:
+        """What a finished training has left."""
+        return (self.summary, *map(self.checkpoint, CHECKPOINTS))
 
     @property
     def is_begun(self) -> bool:
         """Whether there is something to go on from."""
         return self.state.exists() or self.is_trained
+
+    @property
+    def _cleared(self) -> Path:
+        return self.path / "cleared.txt"
 
     def lock(self) -> FileLock:
         """The lock that whoever computes the run holds; the system releases it when the process dies."""
@@ -129,11 +148,21 @@ class WorkFolder:
         sweep(self.path)
         sweep(self.attacks)
 
-    def clear(self) -> None:
-        """Remove earlier work, but neither the lock, which the caller holds, nor the log, which the caller writes."""
-        kept = (Path(self.lock().lock_file), self.log)
+    def is_cleared_for(self, order: str) -> bool:
+        """Whether `clear` was called for an order: what lies here is then of its own attempts."""
+        return self._cleared.exists() and self._cleared.read_text(encoding="utf-8") == order
+
+    def clear(self, order: str) -> None:
+        """Remove earlier work, but neither the caller's lock, nor the log that it writes, nor the job that it may be.
+
+        Args:
+            order: for whom.
+        """
+        kept = (Path(self.lock().lock_file), self.log, self.job)
         for entry in self.path.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry)
             elif entry not in kept:
                 entry.unlink()
+        with atomic(self._cleared) as temporary:
+            temporary.write_text(order, encoding="utf-8")

@@ -38,6 +38,7 @@ def test_a_run_is_followed_to_its_end(task: Task, terminal: bool, monkeypatch: p
         for stage in ("training", "apgd-ce", "another stage"):
             display.advanced(Advanced(key=task.run.key, stage=stage, done=1, total=4))
         display.ended(task, Ended(key=task.run.key, ending=Ending.FAILED, reason="[bold]odd[/bold] loss"))
+        display.advanced(Advanced(key=task.run.key, stage="training", done=4, total=4))  # late, from far away
     text = out.getvalue()
     assert "Runs to compute: 1; finished before: 2." in text
     assert "trades, seed 0: training 1/4" in text or terminal

@@ -6,7 +6,9 @@ from typing import get_args
 
 import click
 
-from fairbench.commands.options.option import FOLDER, option
+from fairbench.commands.options.option import FILE, FOLDER, option
+from fairbench.execution.cluster_options import ClusterOptions, read_cluster_options
+from fairbench.execution.executors import Engine
 from fairbench.execution.task import Rerun
 
 
@@ -16,8 +18,10 @@ class Machine:
 
     Attributes:
         data_dir: downloaded datasets.
-        jobs: runs at a time; None for one per GPU or core.
+        jobs: runs at a time; None for one per GPU or core, or for what the executor options say.
         device: `auto`, `cpu`, `cuda` or `cuda:i`.
+        executor: on this machine, or on a cluster.
+        executor_options: file that says what the cluster is asked for; None for the defaults.
     """
 
     data_dir: Path = option("--data-dir", "Downloaded datasets.", default=Path("data"), kind=FOLDER)
@@ -29,6 +33,25 @@ class Machine:
         metavar="N",
     )
     device: str = option("--device", "Where to compute.", default="auto", metavar="auto|cpu|cuda[:i]")
+    executor: Engine = option(
+        "--executor", "On this machine, or on a cluster.", default="local", kind=click.Choice(get_args(Engine))
+    )
+    executor_options: Path | None = option(
+        "--executor-options", "What the cluster is asked for, as TOML.", default=None, kind=FILE, metavar="FILE"
+    )
+
+    def __post_init__(self) -> None:
+        if self.executor_options and self.executor == "local":
+            raise click.UsageError("--executor-options are for a cluster; add --executor slurm or --executor ray.")
+
+    @property
+    def cluster_options(self) -> ClusterOptions:
+        """What the file says.
+
+        Raises:
+            UserError: if it cannot be used.
+        """
+        return read_cluster_options(self.executor_options) if self.executor_options else ClusterOptions()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,5 +76,6 @@ class Computing(Machine):
     as_json: bool = option("--json", "With --dry-run: the plan as JSON.", default=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.as_json and not self.dry_run:
             raise click.UsageError("--json goes with --dry-run; the outcomes themselves are the parquet files.")

@@ -69,19 +69,21 @@ class Display:
         return Group(*self._tables, self._progress.get_renderable())
 
     def started(self, task: Task) -> None:
-        """A task starts."""
+        """A task is handed over; it has a bar as soon as it says something, which in a queue may take a day."""
         key = task.run.key
         self._titles[key] = task.run.title
-        self._shares[key] = 0.0
+        self._shares.setdefault(key, 0.0)  # a task that found its run busy starts again
         self._spoken[key] = time.monotonic()
-        if key not in self._bars:  # a task that found its run busy starts again
-            self._bars[key] = self._progress.add_task(f"{task.run.title}: starting", total=1.0)
+        self._update_overall()
 
     def advanced(self, event: Advanced) -> None:
-        """A task went on."""
-        share = _share(event)
-        self._shares[event.key] = max(share, self._shares[event.key])
+        """A task went on; nothing is shown of one that has ended."""
+        if event.key not in self._shares:
+            return
+        self._shares[event.key] = max(_share(event), self._shares[event.key])
         title = self._titles[event.key]
+        if event.key not in self._bars:
+            self._bars[event.key] = self._progress.add_task(title, total=1.0)
         self._progress.update(
             self._bars[event.key],
             completed=self._shares[event.key],
@@ -107,7 +109,12 @@ class Display:
             self._console.print(f"    {ended.reason}", markup=False)
 
     def _update_overall(self) -> None:
-        self._progress.update(self._overall, completed=self._ended + sum(self._shares.values()))
+        silent = len(self._shares) - len(self._bars)
+        self._progress.update(
+            self._overall,
+            completed=self._ended + sum(self._shares.values()),
+            description="[bold]all runs" + (f"[/bold], {silent} waiting" if silent else ""),
+        )
 
 
 class StageDisplay:
