@@ -23,7 +23,8 @@ OPTIONS = {
     "status": "--engine --help --json --method --plugin --results --search --seed --set --suite --tier --tuned "
     "--work-dir",
     "evaluate": "--attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help --ignore "
-    "--image-size --key --limit --mean --model --name --norm --results --search --seed --std --tier --transform --work-dir",
+    "--image-size --key --limit --mean --model --name --norm --results --search --seed --std --tier --transform "
+    "--work-dir",
     "verify": "--batch-size --checkpoint --data-dir --dataset --device --help --ignore --key --limit --mean --model "
     "--record --seed --std --transform",
     "report": "--check --help --results --site",
