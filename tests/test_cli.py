@@ -21,8 +21,8 @@ OPTIONS = {
     "tune": "--data-dir --device --help --jobs --method --plugin --set --suite --tuned --work-dir",
     "status": "--engine --help --json --method --plugin --results --search --seed --set --suite --tier --tuned "
     "--work-dir",
-    "evaluate": "--attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help --image-size "
-    "--ignore --key --limit --mean --model --name --norm --results --search --seed --std --tier --work-dir",
+    "evaluate": "--attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help --ignore "
+    "--image-size --key --limit --mean --model --name --norm --results --search --seed --std --tier --work-dir",
     "verify": "--batch-size --checkpoint --data-dir --dataset --device --help --ignore --key --limit --mean --model "
     "--record --seed --std",
     "report": "--check --help --results --site",

@@ -87,10 +87,7 @@ def read_outcomes(path: Path) -> Outcomes:
         ) from error
     provenance = from_metadata(table.schema.metadata, origin=str(path))
     if not table.schema.equals(SCHEMA, check_metadata=False):
-        differing = sorted(_column_names(table.schema) ^ _column_names(SCHEMA))
-        raise UserError(
-            f"{path} does not have the columns of schema {SCHEMA_VERSION}; differing: {', '.join(differing)}."
-        )
+        table = _rewritten(table, path)
     outcomes = Outcomes(rows=table.to_pandas(), provenance=provenance)
     _check_rows(outcomes, origin=str(path))
     return outcomes
@@ -123,6 +120,21 @@ def stray_files(results: Path) -> Iterator[Path]:
         hidden = any(part.startswith(".") for part in path.relative_to(results).parts)
         if path not in read and not hidden and path.is_file():
             yield path
+
+
+def _rewritten(table: Any, path: Path) -> Any:
+    """A table that other software wrote again, as we write it: the same columns, in any order and of types that fit.
+
+    Raises:
+        UserError: if a column is missing, is none of ours, or holds what its type does not.
+    """
+    try:
+        if set(table.column_names) == set(SCHEMA.names):
+            return table.select(SCHEMA.names).cast(SCHEMA)
+    except (pa.ArrowException, ValueError):  # a value that would be lost, or a null
+        pass
+    differing = sorted(_column_names(table.schema) ^ _column_names(SCHEMA))
+    raise UserError(f"{path} does not have the columns of schema {SCHEMA_VERSION}; differing: {', '.join(differing)}.")
 
 
 def _column_names(schema: Any) -> set[str]:
