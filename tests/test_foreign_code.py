@@ -63,6 +63,21 @@ def test_names_that_moved_are_still_found(write: Write) -> None:
     assert found["read_outcomes"] is read_outcomes is fairbench.read_outcomes
 
 
+def test_what_lies_beside_can_be_named_by_a_leading_dot(write: Write) -> None:
+    """As in the package that the file once was part of, or will be; it is the same module as without the dot."""
+    write("helper.py", "from .other import VALUE\nclass Thing:\n    value = VALUE\n")
+    write("other.py", "VALUE = 1\n")
+    write("parts/deep.py", "from ..other import VALUE\n")
+    source = "from .helper import Thing\nfrom . import other\nimport helper\nfrom .parts.deep import VALUE\n"
+    mine = write("mine.py", source)
+    found = loaded(mine)
+    assert found["Thing"] is vars(found["helper"])["Thing"]
+    assert (vars(found["other"])["VALUE"], found["VALUE"]) == (1, 1)
+    assert vars(found["Thing"])["value"] == 1
+    write("other.py", "VALUE = 2\n")
+    assert loaded(mine)["VALUE"] == 2
+
+
 def test_a_folder_is_a_package_if_it_holds_code(write: Write) -> None:
     """Folders of code often lack an `__init__.py`; the logs that a library left are not that library."""
     write("nets/small.py", "SIZE = 3\n")

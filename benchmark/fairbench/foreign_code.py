@@ -4,11 +4,12 @@
     method = run_foreign(point.load, "The method 'mine' cannot be imported")      # or a UserError with file and line
 
 A file is a module of its own, named after its content, that nobody can import by accident. While it runs it may import
-what lies beside it (`fairbench.siblings`); the search path stays as it is.
+what lies beside it (`fairbench.siblings`), with or without a leading dot; the search path stays as it is.
 """
 
 import hashlib
 import importlib
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -103,14 +104,16 @@ class ForeignFile:
         return f"fairbench_{prefix}_{hashlib.sha256(bytes(self.path) + self.source).hexdigest()[:16]}"
 
     def _run(self, name: str) -> ModuleType:
-        spec = spec_from_loader(name, loader=None, origin=str(self.path))
+        siblings = Siblings(self.path.parent, package=_beside(name))
+        spec = spec_from_loader(f"{_beside(name)}.{name}", loader=None, origin=str(self.path))
         assert spec is not None
-        module = module_from_spec(spec)
-        module.__file__ = str(self.path)
+        module = module_from_spec(spec)  # in the package of its siblings, so that it can name them by a leading dot
+        module.__name__, module.__file__ = name, str(self.path)
         sys.modules[name] = module  # dataclasses resolve annotations through it
 
         def run() -> None:
-            with Siblings(self.path.parent, package=_beside(name)).importable():
+            siblings.make_package()
+            with siblings.importable():
                 exec(compile(self.source, str(self.path), "exec"), vars(module))  # noqa: S102  it is what the user asked for
 
         try:
@@ -165,7 +168,8 @@ def _described(error: BaseException, *, inside: Path | None) -> str:
         return f"{kind}: {error.msg} ({error.filename or inside}, line {error.lineno or 1})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_loading(frame.filename)]
     own = [frame for frame in frames if inside and Path(frame.filename).parent == inside.parent] or frames
-    said = f"{kind}: {shorten(str(error), 300)}"  # torch lists hundreds of missing keys
+    words = re.sub(r"fairbench_(?:once|now)_[0-9a-f]{16}_beside\.?", ".", str(error))  # a name that only we know
+    said = f"{kind}: {shorten(words, 300)}"  # torch lists hundreds of missing keys
     return f"{said} ({own[-1].filename}, line {own[-1].lineno})" if own else said
 
 

@@ -46,6 +46,13 @@ class Siblings(MetaPathFinder, Loader):
             for name in self._lent:
                 sys.modules.pop(name, None)
 
+    def make_package(self) -> None:
+        """Make the package that keeps the siblings, which is empty until one of them is imported."""
+        if self._package not in sys.modules:
+            package = ModuleSpec(self._package, None, is_package=True)
+            package.submodule_search_locations = [str(self._folder)]
+            sys.modules[self._package] = module_from_spec(package)
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
@@ -63,10 +70,7 @@ class Siblings(MetaPathFinder, Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """The module as the package has it, imported if it is the first time."""
-        if self._package not in sys.modules:
-            package = ModuleSpec(self._package, None, is_package=True)
-            package.submodule_search_locations = [str(self._folder)]
-            sys.modules[self._package] = module_from_spec(package)
+        self.make_package()
         module = importlib.import_module(f"{self._package}.{spec.name}")
         self._lent[spec.name] = module.__spec__
         return module

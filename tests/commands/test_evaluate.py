@@ -318,6 +318,19 @@ def test_a_model_that_needs_more_memory(cli: Cli) -> None:
     assert cli(*given, "--batch-size", 2).exit_code == 0
 
 
+def test_memory_of_the_cpu_runs_out_as_that_of_a_gpu_does(cli: Cli) -> None:
+    """There torch has no error of its own; whatever else a RuntimeError says is told as it is."""
+    with Path("models.py").open("a") as file:
+        file.write(
+            "\nclass Hungry(Large):\n    def forward(self, images):\n        if len(images) > 2:\n"
+            "            torch.empty(2**60)\n        return self.network(images)\n"
+        )
+    given = ("evaluate", "--dataset", "tiny.npz", "--name", "large", "--model", "models.py:Hungry", "--tier", "screen")
+    done = cli(*given)
+    assert done.exit_code == 2
+    assert "does not fit into the memory of cpu. Give a smaller --batch-size" in words(done)
+
+
 def test_two_processes_do_not_compute_the_same(cli: Cli) -> None:
     cli(*MINE, "--tier", "screen")
     (folder,) = Path("runs/external").iterdir()

@@ -145,7 +145,12 @@ def test_a_factory_that_fails_is_one_sentence(name: str, said: str, write: Write
         ("\n\nimport no_such_package\n", r"No module named 'no_such_package' \(.*models\.py, line 3\)\. Install it or"),
         ("import json\n\njson.loads('{')\n", r"JSONDecodeError: .*models\.py, line 3\)"),
         ("exit(3)\n", r"SystemExit: 3 \(.*models\.py, line 1\)"),
-        ("from . import sibling\n", "ImportError: attempted relative import"),
+        ("from . import sibling\n", r"ImportError: cannot import name 'sibling' from '\.'"),
+        (
+            "from .sibling import size\n",
+            r"No module named '\.sibling' \(.*models\.py, line 1\)\. Install it or put it beside",
+        ),
+        ("from ..above import size\n", "ImportError: attempted relative import beyond"),
         ("\x00", "cannot be imported: (SyntaxError|ValueError): source code .*null bytes"),
     ],
 )

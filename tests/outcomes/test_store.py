@@ -159,6 +159,60 @@ def test_other_columns_are_refused_by_name(write_run: WriteRun) -> None:
 
 
 @pytest.mark.parametrize(
+    "rewrite_table",
+    [
+        lambda table: table.select(table.column_names[::-1]),
+        lambda table: table.cast(
+            pa.schema([field.with_nullable(True) for field in table.schema], table.schema.metadata)
+        ),
+        lambda table: table.cast(
+            pa.schema(
+                [
+                    field.with_type(pa.int64() if pa.types.is_integer(field.type) else field.type)
+                    for field in table.schema
+                ],
+                table.schema.metadata,
+            )
+        ),
+        lambda table: table.set_column(7, "broken_by", table["broken_by"].dictionary_encode()),
+    ],
+    ids=["order", "nullable", "wider", "dictionary"],
+)
+def test_a_table_that_was_written_again_is_read_all_the_same(
+    write_run: WriteRun, rewrite_table: Callable[[Any], Any]
+) -> None:
+    """Other software keeps values, and neither the order of columns nor their types."""
+    path = write_run()
+    expected = read_outcomes(path)
+    pq.write_table(rewrite_table(pq.read_table(path, partitioning=None)), path)
+    found = read_outcomes(path)
+    assert found.rows.equals(expected.rows)
+    assert list(found.rows.dtypes) == list(expected.rows.dtypes)
+    assert found.provenance == expected.provenance
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "differing"),
+    [
+        ("pgd20", pa.array([None] * 30, pa.int16()), "pgd20 int16"),
+        ("clean", pa.array([70_000] * 30, pa.int64()), "clean int16 not null, clean int64"),
+        ("broken_by", pa.array([1] * 30, pa.int64()), ""),
+        ("extra", pa.array([1] * 30), "extra int64"),
+    ],
+)
+def test_values_that_would_be_lost_are_refused(write_run: WriteRun, column: str, values: Any, differing: str) -> None:
+    path = write_run()
+    table = pq.read_table(path, partitioning=None)
+    if column in table.column_names:
+        table = table.set_column(table.column_names.index(column), column, values)
+    else:
+        table = table.append_column(column, values)
+    pq.write_table(table, path)
+    with pytest.raises(UserError, match=rf"seed0\.parquet.*{differing}"):
+        read_outcomes(path)
+
+
+@pytest.mark.parametrize(
     ("column", "value", "allowed"),
     [
         ("label", 3, "0 to 2, one of 3 classes"),

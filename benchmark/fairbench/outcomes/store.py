@@ -95,10 +95,7 @@ def read_outcomes(path: Path) -> Outcomes:
     provenance = from_metadata(table.schema.metadata, origin=str(path))
     expected = _schema(table.column_names)
     if not table.schema.equals(expected, check_metadata=False):
-        differing = sorted(_column_names(table.schema) ^ _column_names(expected))
-        raise UserError(
-            f"{path} does not have the columns of schema {SCHEMA_VERSION}; differing: {', '.join(differing)}."
-        )
+        table = _rewritten(table, expected, path)
     outcomes = Outcomes(rows=table.to_pandas(), provenance=provenance)
     _check_rows(outcomes, origin=str(path))
     return outcomes
@@ -136,6 +133,21 @@ def stray_files(results: Path) -> Iterator[Path]:
 def _schema(columns: Iterable[str]) -> Any:
     """Of a table with these columns, as far as they are known; what is optional comes last, sorted."""
     return pa.schema([*SCHEMA, *(_OPTIONAL[name] for name in sorted(set(columns)) if name in _OPTIONAL)])
+
+
+def _rewritten(table: Any, expected: Any, path: Path) -> Any:
+    """A table that other software wrote again, as we write it: the same columns, in any order and of types that fit.
+
+    Raises:
+        UserError: if a column is missing, is none of ours, or holds what its type does not.
+    """
+    try:
+        if set(table.column_names) == set(expected.names):
+            return table.select(expected.names).cast(expected)
+    except (pa.ArrowException, ValueError):  # a value that would be lost, or a null
+        pass
+    differing = sorted(_column_names(table.schema) ^ _column_names(expected))
+    raise UserError(f"{path} does not have the columns of schema {SCHEMA_VERSION}; differing: {', '.join(differing)}.")
 
 
 def _column_names(schema: Any) -> set[str]:

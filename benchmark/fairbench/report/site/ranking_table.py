@@ -86,8 +86,8 @@ def columns(board: Board) -> list[Column]:
         Column(name="cost", title="Cost", above="× PGD-AT", first="ascending", help="image passes in training"),
         Column(
             name="privileges",
-            title="Used beyond",
-            above="the training split",
+            title="training split",
+            above="used beyond the",
             kind="beyond",
             first="ascending",
             help="networks, averaged weights, or the validation split, by which a method steers",
