@@ -67,10 +67,10 @@ def write_outcomes(path: Path, outcomes: Outcomes) -> None:
         UserError: if the folder cannot be written or the disk is full.
     """
     _check_rows(outcomes, origin=str(path))
-    table = pa.Table.from_pandas(outcomes.rows, schema=SCHEMA, preserve_index=False)
-    table = table.replace_schema_metadata(to_metadata(outcomes.provenance))
-    with atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    table = pa.Table.from_pandas(outcomes.rows, schema=SCHEMA, preserve_index=False).replace_schema_metadata()
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, table.schema, compression="zstd") as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata(to_metadata(outcomes.provenance))  # once; a schema's are stored twice
 
 
 def read_outcomes(path: Path) -> Outcomes:
