@@ -51,6 +51,6 @@ def test_an_edit_beside_it_is_refused(plugin: Path) -> None:
         shipped.checked()
     (plugin.parent / "shipped.pickle").write_bytes(pickle.dumps(shipped))
     code = "import pickle, sys; pickle.load(open(sys.argv[1], 'rb')).checked()"
-    command = [sys.executable, "-c", code, plugin.parent / "shipped.pickle"]
+    command = [sys.executable, "-c", code, str(plugin.parent / "shipped.pickle")]
     worker = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "was edited after this run was planned" in worker.stderr

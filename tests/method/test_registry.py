@@ -175,6 +175,7 @@ class TestThirdParty:
     def test_a_package_without_metadata_is_still_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         point = EntryPoint(name="bare", value="third_party_bare:X", group=registry.GROUP)
         monkeypatch.setattr(registry, "entry_points", lambda **_: EntryPoints([point]))
+        monkeypatch.setattr(registry, "_declared", registry._declared.__wrapped__)
         assert registry.origins() == {"bare": "the package an unnamed package (third_party_bare:X)"}
 
 

@@ -11,19 +11,25 @@ from pathlib import Path
 
 from fairbench.boards.board import Boards
 from fairbench.boards.ranking import rank
-from fairbench.boards.reading import read_results
+from fairbench.boards.reading import Reader
 from fairbench.statistics.bootstrap import DRAWS
 
 
-def build_boards(folder: Path, *, expected: Iterable[str] = (), draws: int = DRAWS) -> Boards:
+def build_boards(folder: Path, *, suite: str = "", expected: Iterable[str] = (), draws: int = DRAWS) -> Boards:
     """Read every outcome file and receipt, and arrange the results into boards.
 
     Args:
         folder: of `<suite>/<label>/seed<k>.parquet`; it need not exist.
+        suite: whose boards are wanted; "" for all. Reading them alone is quicker, and they are the same.
         expected: registered names of methods that a complete board has.
         draws: resamples behind the standings.
     """
-    read = read_results(folder)
+    return boards_of(Reader(folder, suite=suite), expected=expected, draws=draws)
+
+
+def boards_of(reader: Reader, *, expected: Iterable[str] = (), draws: int = DRAWS) -> Boards:
+    """The same from a reader, which remembers what has not changed."""
+    read = reader.read()
     ranked = rank(read.results, expected=expected, draws=draws)
     problems = sorted((*read.problems, *ranked.problems), key=lambda problem: problem.file)
     return replace(ranked, problems=tuple(problems))

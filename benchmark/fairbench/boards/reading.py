@@ -32,23 +32,56 @@ class Read:
     problems: tuple[Problem, ...]
 
 
+class Reader:
+    """Reads a results folder, and a file of it again only if it has changed: a page is written while runs end.
+
+    Args:
+        folder: of `<suite>/<label>/seed<k>.parquet`; it need not exist.
+        suite: whose runs are wanted, with the models trained elsewhere that may stand beside them; "" for all.
+    """
+
+    def __init__(self, folder: Path, *, suite: str = "") -> None:
+        self._folder, self._suite = folder, suite
+        self._known: dict[Path, tuple[tuple[int, int, int], SeedResult | Problem]] = {}
+
+    def read(self) -> Read:
+        """Every outcome file and receipt, as they are now."""
+        known, self._known = self._known, {}
+        for path in result_files(self._folder):
+            if not self._suite or path.parts[-3] == self._suite or path.parts[-2].startswith("external-"):
+                stamp = _stamp(path)
+                found = known.get(path)
+                self._known[path] = found if found and found[0] == stamp else (stamp, self._one(path))
+        contents = [content for _, content in self._known.values()]
+        results, unfit = with_receipts([one for one in contents if isinstance(one, SeedResult)], self._folder)
+        unreadable = (one for one in contents if isinstance(one, Problem))
+        strays = (_misplaced(path, self._folder) for path in stray_files(self._folder))
+        return Read(results=tuple(results), problems=(*unreadable, *unfit, *strays))
+
+    def _one(self, path: Path) -> SeedResult | Problem:
+        file = path.relative_to(self._folder).as_posix()
+        try:
+            return seed_result(read_outcomes(path), file=file)
+        except UserError as error:
+            return Problem(file=file, message=str(error).replace(str(path), file))
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """Changes with the content of a file, which is written anew and renamed; zeros if it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def read_results(folder: Path) -> Read:
     """Read every outcome file and receipt.
 
     Args:
         folder: of `<suite>/<label>/seed<k>.parquet`; it need not exist.
     """
-    found: list[SeedResult] = []
-    problems: list[Problem] = []
-    for path in result_files(folder):
-        file = path.relative_to(folder).as_posix()
-        try:
-            found.append(seed_result(read_outcomes(path), file=file))
-        except UserError as error:
-            problems.append(Problem(file=file, message=str(error).replace(str(path), file)))
-    results, unfit = with_receipts(found, folder)
-    strays = (_misplaced(path, folder) for path in stray_files(folder))
-    return Read(results=tuple(results), problems=(*problems, *unfit, *strays))
+    return Reader(folder).read()
 
 
 def seed_result(outcomes: Outcomes, *, file: str) -> SeedResult:

@@ -4,7 +4,8 @@ import time
 from pathlib import Path
 
 from fairbench.boards.board import Board
-from fairbench.boards.building import build_boards
+from fairbench.boards.building import boards_of
+from fairbench.boards.reading import Reader
 from fairbench.commands.report import with_literature
 from fairbench.method import registry
 from fairbench.report.site.page import write_site
@@ -22,7 +23,7 @@ class LivePage:
     """
 
     def __init__(self, results: Path, site: Path) -> None:
-        self._results = results
+        self._results, self._reader = results, Reader(results)
         self._site = site
         self._not_before = 0.0
 
@@ -33,7 +34,7 @@ class LivePage:
     def written(self) -> tuple[Board, ...]:
         """The boards, once the page shows all outcomes that there are."""
         began = time.monotonic()
-        boards, published = with_literature(build_boards(self._results, expected=registry.names()), self._results)
+        boards, published = with_literature(boards_of(self._reader, expected=registry.names()), self._results)
         write_site(boards, self._site, literature=published)
         self._not_before = time.monotonic() + SHARE * (time.monotonic() - began)
         return boards.boards

@@ -22,6 +22,7 @@ from fairbench.errors import INTERRUPTED, UserError
 from fairbench.execution.devices import devices
 from fairbench.execution.estimate import Duration, estimated, longest_first
 from fairbench.execution.executors import make_executor, worker_device
+from fairbench.execution.file_locks import lock_problem
 from fairbench.execution.plan import RunStatus, State
 from fairbench.execution.runner import Runner, Where, needed_tasks, run_statuses
 from fairbench.execution.shipped_plugin import ShippedPlugin
@@ -63,7 +64,7 @@ def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> 
         finished = sum(one.state is State.DONE for one in found)
         said = "was computed" if blocked else "to do"
         console.print(f"Nothing {said}: {finished} of {len(found)} runs of {planned.suite.name} are done.")
-        _show_boards(build_boards(where.results).boards, planned, console)
+        _show_boards(build_boards(where.results, suite=planned.suite.name).boards, planned, console)
         return 1 if problems else 0
     _check_folders(planned, where, computing.site)
     _check_data(planned, where)
@@ -208,12 +209,14 @@ def _show_boards(boards: Iterable[Board], planned: Planned, console: Console) ->
 
 
 def _check_folders(planned: Planned, where: Where, site: Path) -> None:
-    """Write and remove a file in every folder, so that a problem is one message before anything is trained."""
+    """Write, lock and remove a file where it will be needed: a problem is one message before anything is trained."""
     for folder in (where.results / planned.suite.name, where.work_dir / planned.suite.name, site):
         probe = folder / ".writable"
         with atomic(probe):
             pass
         probe.unlink(missing_ok=True)
+    if problem := lock_problem(where.work_dir):
+        raise UserError(problem)
 
 
 def _check_data(planned: Planned, where: Where) -> None:

@@ -41,6 +41,11 @@ def make_executor(
     """
     if engine == "slurm":
         return _slurm(options, jobs=jobs, device=device, work_dir=work_dir, say=say)
+    if engine == "ray":
+        _require("ray", "ray")
+        from fairbench.execution.ray_tasks import RayTasks  # noqa: PLC0415  an extra
+
+        return RayTasks(options.ray, jobs=jobs, device=worker_device("ray", options, device), say=say)
     found = devices(device)
     return LocalProcesses(jobs=min(jobs or tasks_at_once(found), tasks), devices=found)
 

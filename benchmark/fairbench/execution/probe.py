@@ -10,13 +10,13 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
 from filelock import FileLock
 
-from fairbench import __version__
 from fairbench.atomic import check_writable
 from fairbench.errors import UserError
 from fairbench.execution.file_locks import ADVICE, is_locked, lock_problem
@@ -39,13 +39,13 @@ class Probe:
     work_dir: Path
     token: Path
     asker: str
-    version: str = __version__
+    version: str = field(default_factory=lambda: version("fairbench"))
 
     def __call__(self) -> str:
         """What is wrong on this machine; "" if nothing."""
         here = socket.gethostname()
-        if __version__ != self.version:
-            return f"fairbench is {__version__} on {here} ({sys.executable}) and {self.version} on {self.asker}."
+        if (found := version("fairbench")) != self.version:
+            return f"fairbench is {found} on {here} ({sys.executable}) and {self.version} on {self.asker}."
         if not visible([self.token]):
             return (
                 f"The worker on {here} does not see {self.token}, which {self.asker} has written: --work-dir, "

@@ -13,8 +13,10 @@ know what it defines.
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -93,8 +95,8 @@ def _found(name: str, plugins: Sequence[Plugin]) -> tuple[type[Method], str]:
 def _entries(plugins: Sequence[Plugin]) -> dict[str, list[_Entry]]:
     """Who claims each name; more than one only among installed packages, which may not stop the others."""
     found: dict[str, list[_Entry]] = {}
-    for point in entry_points(group=GROUP):
-        found.setdefault(point.name, []).append(_installed(point))
+    for name, entry in _declared(tuple(sys.path)):
+        found.setdefault(name, []).append(entry)
     for file in {file.path: file for file in map(_read, plugins)}.values():
         for name, cls in _plugin_methods(file).items():
             origin = f"the plug-in {file.path}"
@@ -102,6 +104,13 @@ def _entries(plugins: Sequence[Plugin]) -> dict[str, list[_Entry]]:
                 raise _taken(name, found[name][0].origin, origin)
             found[name] = [_Entry(origin=origin, load=lambda cls=cls: cls)]  # type: ignore[misc]  # bound per turn
     return found
+
+
+@cache
+def _declared(search: tuple[str, ...]) -> tuple[tuple[str, _Entry], ...]:
+    """What installed packages declare, by name; read once for a search path, for a plan asks a thousand times."""
+    del search
+    return tuple((point.name, _installed(point)) for point in entry_points(group=GROUP))
 
 
 def _installed(point: EntryPoint) -> _Entry:

@@ -75,9 +75,11 @@ def write_outcomes(path: Path, outcomes: Outcomes) -> None:
     """
     _check_rows(outcomes, origin=str(path))
     table = pa.Table.from_pandas(outcomes.rows, schema=_schema(outcomes.rows.columns), preserve_index=False)
-    table = table.replace_schema_metadata(to_metadata(outcomes.provenance))
-    with atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    table = table.replace_schema_metadata()
+    options = {"compression": "zstd", "store_schema": False}  # the types of Parquet say all
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, table.schema, **options) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata(to_metadata(outcomes.provenance))  # once; a schema's are stored twice
 
 
 def read_outcomes(path: Path) -> Outcomes:

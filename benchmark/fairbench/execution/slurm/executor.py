@@ -147,7 +147,7 @@ class SlurmExecutor:
     def _adopt(self, task: Task) -> bool:
         """Whether a job that lives does this task; one that does something else, and nobody watches, is cancelled."""
         found = read_job(WorkFolder.of(task.run, task.work_dir).job)
-        known = found and self._queue.jobs.get(found.job)
+        known = self._queue.jobs.get(found.job) if found else None
         if found is None or known is None or not known.lives or found.folder == str(self._folder):
             return False
         if found.content != content_of(task) or task.fresh:

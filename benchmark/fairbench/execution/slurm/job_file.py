@@ -6,11 +6,11 @@ job.driver_lives            # whether the command that submitted it still watche
 
 import json
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from fairbench import __version__
 from fairbench.atomic import atomic
 from fairbench.errors import UserError
 from fairbench.execution.task import Task
@@ -67,7 +67,7 @@ def content_of(task: Task) -> str:
             "device": task.device,
             "folders": folders,
             "plugins": plugins,
-            "version": __version__,
+            "version": version("fairbench"),
         }
     )
 
