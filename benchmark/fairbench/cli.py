@@ -143,7 +143,7 @@ def protocol(suite: str) -> None:
 
 
 @main.command("list")
-@click.argument("kind", type=click.Choice(["methods", "suites", "datasets", "models", "zoo"]))
+@click.argument("kind", type=click.Choice(["methods", "attacks", "suites", "datasets", "models", "zoo"]))
 @_as_json
 def listing(kind: str, *, as_json: bool) -> None:
     """List what there is."""

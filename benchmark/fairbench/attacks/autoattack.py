@@ -117,7 +117,7 @@ class AutoAttack:
                 **asdict(settings),
             },
         }
-        self._log = VerdictLog(folder / log_name(evaluation), fingerprint)
+        self._log = VerdictLog(folder / log_name(evaluation), fingerprint, kind=ChunkVerdicts)
         self._tally = _Tally(clean=clean, labels=labels, positions=positions)
         self._judged = Judged(model, classes=classes)
         self._images, self._labels, self._positions = images, labels, positions

@@ -1,11 +1,34 @@
 """The set an attack may search: a norm ball around every image, intersected with [0, 1]."""
 
 from copy import copy
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from fairbench.protocol.suite import Norm
+
+
+class Region(Protocol):
+    """Where points of an attack count: a set around every image, within [0, 1].
+
+    Attributes:
+        centre: clean images, (batch, channels, height, width).
+        radius: of the set in its norm, (batch, 1, 1, 1).
+    """
+
+    centre: Tensor
+    radius: Tensor
+
+    @property
+    def norm(self) -> str:
+        """In which the set is a ball."""
+
+    def contains(self, points: Tensor) -> Tensor:
+        """Whether each point is finite and in the set, (batch,)."""
+
+    def project(self, points: Tensor) -> Tensor:
+        """Points of the set, near the given ones."""
 
 
 class Ball:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 from fairbench.atomic import atomic
 from fairbench.errors import UserError
@@ -38,20 +39,32 @@ class ChunkVerdicts:
     seconds: float
 
 
-class VerdictLog:
+class Verdicts(Protocol):
+    """One line of a log: a dataclass of plain values."""
+
+    @property
+    def attack(self) -> str:
+        """Name of the attack."""
+
+
+_V = TypeVar("_V", bound=Verdicts)
+
+
+class VerdictLog(Generic[_V]):
     """The log of one evaluation.
 
     Args:
         path: of the file; created if it does not exist.
         fingerprint: what the verdicts depend on, by part (`weights`, `data`, `settings`); plain values.
+        kind: of its lines.
 
     Raises:
         UserError: if the file belongs to another evaluation, or cannot be read or written.
     """
 
-    def __init__(self, path: Path, fingerprint: Mapping[str, object]) -> None:
+    def __init__(self, path: Path, fingerprint: Mapping[str, object], *, kind: type[_V]) -> None:
         self._path = path
-        self._known: list[ChunkVerdicts] = []
+        self._known: list[_V] = []
         try:
             lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         except OSError as error:
@@ -63,7 +76,7 @@ class VerdictLog:
         _check_fingerprint(path, lines[0], fingerprint)
         length = len(lines[0])
         for line in lines[1:]:
-            verdicts = _read(line)
+            verdicts = _read(line, kind)
             if verdicts is None:
                 break
             self._known.append(verdicts)
@@ -71,11 +84,11 @@ class VerdictLog:
         with path.open("r+b") as file:
             file.truncate(length)  # so that the next line does not continue a broken one
 
-    def of(self, attack: str) -> list[ChunkVerdicts]:
+    def of(self, attack: str) -> list[_V]:
         """What is known of an attack, in the order in which it was found."""
         return [verdicts for verdicts in self._known if verdicts.attack == attack]
 
-    def append(self, verdicts: ChunkVerdicts) -> None:
+    def append(self, verdicts: _V) -> None:
         """Add the verdicts of a chunk; they are on disk when this returns.
 
         Raises:
@@ -83,7 +96,7 @@ class VerdictLog:
         """
         try:
             with self._path.open("ab") as file:
-                file.write(json.dumps(asdict(verdicts)).encode() + b"\n")
+                file.write(json.dumps(_plain(verdicts)).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -105,11 +118,15 @@ def _check_fingerprint(path: Path, line: bytes, fingerprint: Mapping[str, object
         )
 
 
-def _read(line: bytes) -> ChunkVerdicts | None:
+def _plain(verdicts: Any) -> dict[str, object]:
+    return asdict(verdicts)
+
+
+def _read(line: bytes, kind: type[_V]) -> _V | None:
     """The verdicts of a line; None if it was cut off."""
     if not line.endswith(b"\n"):
         return None
     try:
-        return ChunkVerdicts(**json.loads(line))
+        return kind(**json.loads(line))
     except (ValueError, TypeError):
         return None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fairbench.attacks.ball import Ball
+from fairbench.attacks.ball import Region
 from fairbench.attacks.judging import Judged
 
 HEARTBEAT = 0.5
@@ -25,7 +25,7 @@ class Watched:
         heartbeat: told the number of calls so far, every half second.
     """
 
-    def __init__(self, judged: Judged, ball: Ball, *, heartbeat: Callable[[int], None]) -> None:
+    def __init__(self, judged: Judged, ball: Region, *, heartbeat: Callable[[int], None]) -> None:
         self.nonfinite = torch.zeros(len(ball.centre), dtype=torch.bool, device=ball.centre.device)
         self._judged = judged
         self._ball = ball

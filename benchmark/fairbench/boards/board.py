@@ -81,6 +81,11 @@ class Board:
         return ("clean", "pgd20", "autoattack") if self.attack == "autoattack" else ("clean", "pgd20")
 
     @property
+    def tries(self) -> bool:
+        """Whether anything was tried beside on any row, in the ball of the threat."""
+        return any(row.further for row in self.rows)
+
+    @property
     def baseline(self) -> Row | None:
         """The row of the suite's baseline with its default hyper-parameters; None if it is not ranked."""
         return next((row for row in self.ranked if row.label == self.baseline_name), None)

@@ -30,6 +30,7 @@ from fairbench.outcomes.metrics import (
     worst,
 )
 from fairbench.outcomes.provenance import Provenance
+from fairbench.outcomes.tried import attack_title
 from fairbench.protocol.attack_names import Attack
 from fairbench.statistics import (
     Verdicts,
@@ -121,6 +122,16 @@ class Row:
         """The selected checkpoint's metric minus the last one's, seed by seed; positive where training overfits."""
         pairs = zip(self.summary(attack, metric).values, self.last(attack, metric).values, strict=True)
         return Summary(values=tuple(selected - last for selected, last in pairs))
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """What was tried beside on any seed, in the ball of the threat, as people read it."""
+        texts = (text for result in self.finished for text in result.further)
+        return tuple(map(attack_title, dict.fromkeys(texts)))
+
+    def hardest(self, attack: Attack, metric: Callable[[Vector], float]) -> Summary:
+        """A metric of what is correct under an attack and under all that was tried beside, seed by seed."""
+        return Summary(values=tuple(metric(result.hardest(attack).values) for result in self.finished))
 
     def envelope(self, attack: Attack) -> Interval:
         """Guaranteed interval of 95 % of the worst class, over images and seeds; `Standings.intervals` are narrower."""

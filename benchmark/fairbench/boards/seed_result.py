@@ -21,7 +21,8 @@ from fairbench.outcomes.metrics import (
 )
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.receipt import Receipt
-from fairbench.outcomes.store import no_rows
+from fairbench.outcomes.store import Outcomes, no_rows
+from fairbench.outcomes.tried import counted, hardest_accuracies
 from fairbench.protocol.attack_names import Attack, strongest
 from fairbench.statistics import (
     attack_gap,
@@ -76,6 +77,20 @@ class SeedResult:
     def attack(self) -> Attack:
         """The strongest of its tier, which ranks."""
         return strongest(self.tier)
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """The verdicts with where they come from."""
+        return Outcomes(rows=self.rows, provenance=self.provenance)
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Texts of the attacks that were tried beside, in the ball of the threat; none if the run failed."""
+        return counted(self.provenance) if self.finished else ()
+
+    def hardest(self, attack: Attack) -> ClassAccuracies:
+        """What is correct under an attack and under all that was tried beside."""
+        return hardest_accuracies(self.outcomes, attack)
 
     @property
     def cost(self) -> float:

@@ -2,6 +2,7 @@
 
 import math
 from traceback import extract_tb
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,6 +17,8 @@ from fairbench.external.head_norm import NAME as HEAD_NORM
 from fairbench.external.outcomes import compute_outcomes, known_outcomes
 from fairbench.external.run import ExternalRun, check_name
 from fairbench.external.sample import Sample, load_sample, usual_suite
+from fairbench.external.submitted import Submitted
+from fairbench.method.attack_registry import resolve
 from fairbench.out_of_memory import is_out_of_memory
 from fairbench.protocol.suite import Evaluation, Threat
 from fairbench.protocol.suite_file import parse_number
@@ -35,6 +38,14 @@ def evaluate(asked: Asked, folders: ModelFolders, *, device: str) -> int:
     keep_freed_memory()
     names = _names(asked)
     threat, curve = _threat(asked)
+    further: dict[str, Any] = dict(resolve(asked.further, plugins=asked.plugins))
+    where_to = devices(device)[0]
+    out = make_console()
+    sample = load_sample(asked.dataset, data_dir=folders.data_dir, image_size=asked.image_size)
+    if asked.adversarial is not None:
+        channels, height, width = sample.images.shape[1:]
+        submitted = Submitted.read(asked.adversarial, shape=(channels, height, width))
+        further[submitted.text] = submitted
     evaluation = Evaluation(
         tier=asked.judged_tier,
         pgd_step=threat.step,
@@ -42,10 +53,8 @@ def evaluate(asked: Asked, folders: ModelFolders, *, device: str) -> int:
         engine=asked.engine,
         search=asked.search,
         curve=curve,
+        attacks=tuple(further),
     )
-    where_to = devices(device)[0]
-    out = make_console()
-    sample = load_sample(asked.dataset, data_dir=folders.data_dir, image_size=asked.image_size)
     if asked.limit is not None:
         sample = sample.part(asked.limit)
     out.print(
@@ -58,7 +67,18 @@ def evaluate(asked: Asked, folders: ModelFolders, *, device: str) -> int:
     failed = []
     for given, name in zip(asked.models, names, strict=True):
         try:
-            _one(given, sample, asked, folders, out, name=name, threat=threat, evaluation=evaluation, device=where_to)
+            _one(
+                given,
+                sample,
+                asked,
+                folders,
+                out,
+                name=name,
+                threat=threat,
+                evaluation=evaluation,
+                further=further,
+                device=where_to,
+            )
         except KeyboardInterrupt:
             out.print("Interrupted. Verdicts found so far are kept; the same command goes on from here.")
             return INTERRUPTED
@@ -95,6 +115,7 @@ def _one(
     name: str,
     threat: Threat,
     evaluation: Evaluation,
+    further: dict[str, Any],
     device: str,
 ) -> None:
     """Evaluate, store and show one model; what is stored already is shown and not computed again."""
@@ -111,6 +132,7 @@ def _one(
         sample=sample,
         threat=threat,
         evaluation=evaluation,
+        further=dict(further),
     )
     path = run.result_file(folders.results)
     known = known_outcomes(run, folders.results)

@@ -4,7 +4,7 @@ import json
 import sys
 
 from fairbench.data.sources import dataset_names
-from fairbench.method import registry
+from fairbench.method import attack_registry, registry
 from fairbench.models import describe, model_names
 from fairbench.outcomes.tuned_rates import rates_of
 from fairbench.protocol.suite_file import load_suite, suite_names
@@ -12,7 +12,14 @@ from fairbench.protocol.suite_file import load_suite, suite_names
 
 def listing(kind: str, *, as_json: bool) -> None:
     """Print names with one line about each."""
-    entries = {"methods": _methods, "suites": _suites, "datasets": _datasets, "models": _models, "zoo": _zoo}[kind]()
+    entries = {
+        "methods": _methods,
+        "attacks": attack_registry.origins,
+        "suites": _suites,
+        "datasets": _datasets,
+        "models": _models,
+        "zoo": _zoo,
+    }[kind]()
     if as_json:
         sys.stdout.write(json.dumps(entries, indent=2) + "\n")
         return

@@ -9,6 +9,7 @@ from fairbench.data.sources import dataset_names
 from fairbench.errors import UserError, unknown
 from fairbench.execution.plan import Planner
 from fairbench.method import registry
+from fairbench.method.attack_registry import pinned
 from fairbench.method.contract import Method
 from fairbench.models import model_names
 from fairbench.outcomes.tuned_rates import known_rates
@@ -80,6 +81,8 @@ def resolve(named: Named) -> Resolved:
     """
     suite = load_suite(named.suite)
     _check_names(suite)
+    further = pinned(suite.evaluation.attacks, plugins=named.plugins)
+    suite = replace(suite, evaluation=replace(suite.evaluation, attacks=further))
     known = registry.names(plugins=named.plugins)
 
     def create(name: str, changes: Mapping[str, str | Parameter]) -> Method:

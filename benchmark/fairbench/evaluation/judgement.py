@@ -9,8 +9,10 @@ after an interruption; the verdicts of AutoAttack are kept in the folder and tak
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ import pandas as pd
 from torch import Tensor, nn
 
 from fairbench.attacks.autoattack import AutoAttack, AutoAttacked
+from fairbench.attacks.further.contract import FurtherAttack
+from fairbench.attacks.further.trying import Trying
 from fairbench.evaluation.curve import radii_withstood
 from fairbench.evaluation.flags import behaviour, warnings
 from fairbench.evaluation.screening import Screened, screen
@@ -25,7 +29,7 @@ from fairbench.evaluation.tiers import Reached, attack_by_tier, zero_gradient_sh
 from fairbench.method.class_means import ClassMeans
 from fairbench.models.fingerprint import weights_sha256
 from fairbench.outcomes.provenance import Provenance
-from fairbench.outcomes.store import CURVE, NOT_RUN, SCHEMA
+from fairbench.outcomes.store import CURVE, NOT_RUN, REACHED, SCHEMA, TRIED
 from fairbench.progress import Progress, silent
 from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
 from fairbench.protocol.suite import Evaluation, Threat
@@ -44,6 +48,7 @@ class Judgement:
             images robust than PGD-20, and where there was an audit `audit_breaks`.
         warnings: the flags that matter, as sentences.
         seconds: wall time of `pgd20`, `autoattack` and `curve`, interrupted sessions included for the latter two.
+        tried: what is known of every further attack, by its text.
         reached: the tier, why it is higher than the one asked for, and what the audit of `fast` saw.
     """
 
@@ -51,6 +56,7 @@ class Judgement:
     flags: dict[str, Any]
     warnings: list[str]
     seconds: dict[str, float]
+    tried: dict[str, dict[str, Any]]
     reached: Reached
 
     def recorded(self, circumstances: Provenance) -> Provenance:
@@ -61,6 +67,7 @@ class Judgement:
             tier=self.reached.tier,
             promotion=self.reached.promotion,
             audit=audit.plain() if audit else {},
+            tried=dict(self.tried),
             flags=dict(self.flags),
             warnings=[*self.warnings, *circumstances.warnings],
             seconds={**circumstances.seconds, **self.seconds},
@@ -78,6 +85,7 @@ def judge(
     evaluation: Evaluation,
     folder: Path,
     indices: Tensor | None = None,
+    further: Mapping[str, FurtherAttack] = MappingProxyType({}),
     settings: AutoAttackSettings = STANDARD,
     progress: Progress = silent,
 ) -> Judgement:
@@ -95,6 +103,7 @@ def judge(
         evaluation: attacks, their steps, seed and batch size.
         folder: where AutoAttack keeps its verdicts.
         indices: positions in the test set if these are not all of it; 0 to n - 1 by default.
+        further: what else is tried on the selected checkpoint: the attacks of the evaluation, by their text.
         settings: effort of AutoAttack; anything but the default is no AutoAttack standard.
         progress: told the stage (`pgd20`, `pgd20 last` or the name of an attack), images done, and their total.
 
@@ -159,12 +168,37 @@ def judge(
         )
         rows[CURVE] = withstood.radii.cpu().numpy().astype(np.int16)
         seconds["curve"] = withstood.seconds
+    assert set(further) == set(evaluation.attacks), (further, evaluation.attacks)
+    trying = Trying(
+        selected,
+        images,
+        labels,
+        clean=first.clean,
+        classes=classes,
+        threat=threat,
+        evaluation=evaluation,
+        folder=folder,
+        indices=indices,
+        progress=progress,
+    )
+    tried = {text: trying.attack(text, attack) for text, attack in further.items()}
+    for text, one in tried.items():
+        rows[TRIED + text] = one.predictions.cpu().numpy().astype(np.int16)
+        rows[REACHED + text] = pd.Series([np.array(classes, dtype=np.int16) for classes in one.reached])
+        seconds[text] = one.seconds
     flags: dict[str, Any] = {**asdict(observed), **_screening_flags(first, labels, classes=classes)}
     if attacked is not None:
         flags |= _autoattack_flags(rows, attacked, first, classes=classes)
     if reached.audit is not None:
         flags["audit_breaks"] = reached.audit.breaks
-    return Judgement(rows=rows, flags=flags, warnings=warnings(flags), seconds=seconds, reached=reached)
+    return Judgement(
+        rows=rows,
+        flags=flags,
+        warnings=warnings(flags),
+        seconds=seconds,
+        tried={text: one.facts for text, one in tried.items()},
+        reached=reached,
+    )
 
 
 def _same(selected: nn.Module, last: nn.Module) -> bool:

@@ -31,6 +31,7 @@ from fairbench.execution.progress_file import ProgressFile
 from fairbench.execution.task import Ended, Ending, Task
 from fairbench.execution.visibility import visible
 from fairbench.method import registry
+from fairbench.method.attack_registry import resolve
 from fairbench.method.contract import Method
 from fairbench.method.explanation import explained_card, explained_hyperparameters
 from fairbench.models.checkpoint import load_weights
@@ -137,6 +138,7 @@ def _compute(task: Task, folder: WorkFolder, progress: Progress) -> None:
         evaluation=run.suite.evaluation,
         folder=folder.attacks,
         indices=dataset.test_indices,
+        further=resolve(run.suite.evaluation.attacks, plugins=task.plugins),
         progress=progress,
     )
     seconds = time.monotonic() - began

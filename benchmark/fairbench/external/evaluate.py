@@ -10,7 +10,7 @@ how, nobody can check here, so it stands beside a ranking and not in it. Importi
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from fairbench.protocol.suite import Engine, Evaluation, Norm, Precision, Threat
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from fairbench.attacks.further.contract import FurtherAttack
     from fairbench.outcomes.store import Outcomes
 
 
@@ -39,6 +40,7 @@ def evaluate(
     search: Precision = "fp32",
     batch_size: int = 500,
     curve: Sequence[float] = (),
+    attacks: "Sequence[str] | Mapping[str, FurtherAttack]" = (),
     seed: int = 0,
     dataset: str = "",
     indices: "Tensor | None" = None,
@@ -63,6 +65,8 @@ def evaluate(
         search: arithmetic of our engine's search; breaks are verified in fp32.
         batch_size: images attacked together; no verdict of our engine depends on it.
         curve: radii at which every class is judged as well, in any order; see `fairbench.outcomes.radii`.
+        attacks: what is tried as well: names of `fairbench list attacks`, with settings as in `l1-apgd:radius=6`; or
+            callables by name, see `fairbench.attacks.further.contract`.
         seed: of the training that made the model, if there are several; the attacks' noise is always the protocol's.
         dataset: a name of `fairbench list datasets` if the images are its test set (or part of it), so that the row
             finds its boards; these compare `class_names`, too.
@@ -88,6 +92,7 @@ def evaluate(
         search=search,
         batch_size=batch_size,
         curve=tuple(sorted(curve)),
+        attacks=tuple(attacks),
     )
 
     from torch import inference_mode, nn  # noqa: PLC0415  importing fairbench must not
@@ -95,6 +100,7 @@ def evaluate(
     from fairbench.external.given import given  # noqa: PLC0415
     from fairbench.external.outcomes import compute_outcomes, known_outcomes  # noqa: PLC0415
     from fairbench.external.run import ExternalRun  # noqa: PLC0415
+    from fairbench.method.attack_registry import resolve  # noqa: PLC0415
     from fairbench.out_of_memory import is_out_of_memory  # noqa: PLC0415
 
     if not isinstance(model, nn.Module):
@@ -116,6 +122,7 @@ def evaluate(
             sample=found.sample,
             threat=threat,
             evaluation=evaluation,
+            further=dict(attacks) if isinstance(attacks, Mapping) else resolve(attacks),
         )
         known = None if folder is None else known_outcomes(run, folder)
         try:

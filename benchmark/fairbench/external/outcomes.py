@@ -103,6 +103,7 @@ def compute_outcomes(
             evaluation=run.evaluation,
             folder=folder.path,  # which holds nothing else
             indices=sample.indices.to(device),
+            further=run.further,
             settings=settings,
             progress=progress,
         )

@@ -10,10 +10,10 @@ settings are.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -41,7 +41,8 @@ class ExternalRun:
         transform: what was done to its weights, see `fairbench.external.head_norm`; "" for nothing.
         sample: test images.
         threat: norm and radius.
-        evaluation: tier, engine, search and batch size.
+        evaluation: tier, engine, search, batch size, and what is judged beside.
+        further: the attacks that the evaluation names, see `fairbench.attacks.further.contract`.
 
     Raises:
         UserError: for a name that is no folder, or a negative seed.
@@ -58,6 +59,7 @@ class ExternalRun:
     sample: Sample
     threat: Threat
     evaluation: Evaluation
+    further: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name(self.name)

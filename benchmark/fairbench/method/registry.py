@@ -21,6 +21,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from fairbench.errors import UserError, unknown
+from fairbench.foreign_attacks import attacks_in
 from fairbench.foreign_code import ForeignFile, run_foreign
 from fairbench.method.asking import constructed
 from fairbench.method.contract import Card, Method
@@ -142,7 +143,7 @@ def _plugin_methods(file: ForeignFile) -> dict[str, type[Method]]:
             if name in found:
                 raise _taken(name, f"the class {found[name].__name__}", f"the class {value.__name__} of {path}")
             found[name] = value
-    if not found:
+    if not found and not attacks_in(module):
         raise UserError(
             f"The plug-in {path} defines no method: write a subclass of fairbench.Method with a `loss`, "
             "or start from `fairbench new-method NAME`."

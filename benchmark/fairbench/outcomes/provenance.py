@@ -46,6 +46,8 @@ class Provenance:
         tier: whose attacks every image has faced; "" for a failed run.
         promotion: why that is more than the protocol asks for, as a sentence; "" if it is not.
         audit: what the audit of tier `fast` saw and what it bounds, see `fairbench.outcomes.audit`; {} without one.
+        tried: what is known of every further attack, by its text: image passes (`forwards`, `backwards`), `unverified`
+            points, and `norm` and `radius` of a ball of its own, in which alone it counts. Stored only where any is.
         flags: raised by the evaluation, by name: numbers, booleans or text; see `fairbench.evaluation.judgement`.
         warnings: sentences for people, raised anywhere on the way.
         passes: image passes by network: forwards, input_backwards, weight_backwards, relative_cost of one pass.
@@ -86,6 +88,7 @@ class Provenance:
     tier: Literal["", "screen", "fast", "full"] = ""
     promotion: str = ""
     audit: dict[str, Any] = field(default_factory=dict)
+    tried: dict[str, dict[str, Any]] = field(default_factory=dict)
     flags: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     passes: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -113,9 +116,21 @@ def curve_of(provenance: Provenance) -> tuple[float, ...]:
         return ()
 
 
+def attacks_of(provenance: Provenance) -> tuple[str, ...]:
+    """Texts of the further attacks that a run's protocol asks for, in its order; as `curve_of`."""
+    try:
+        attacks = provenance.description["protocol"]["evaluation"].get("attacks", ())
+        return tuple(str(attack) for attack in attacks)
+    except (LookupError, TypeError, AttributeError):
+        return ()
+
+
 def to_metadata(provenance: Provenance) -> dict[bytes, bytes]:
     """As the schema metadata of a parquet file."""
-    content = json.dumps({"schema": SCHEMA_VERSION, **asdict(provenance)}, sort_keys=True, allow_nan=False)
+    values = asdict(provenance)
+    if not provenance.tried:
+        del values["tried"]
+    content = json.dumps({"schema": SCHEMA_VERSION, **values}, sort_keys=True, allow_nan=False)
     return {METADATA_KEY: content.encode()}
 
 

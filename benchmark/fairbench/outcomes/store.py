@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from fairbench.atomic import atomic
 from fairbench.errors import UserError, first_line
-from fairbench.outcomes.provenance import SCHEMA_VERSION, Provenance, curve_of, from_metadata, to_metadata
+from fairbench.outcomes.provenance import SCHEMA_VERSION, Provenance, attacks_of, curve_of, from_metadata, to_metadata
 from fairbench.protocol.attack_names import BROKEN_BY
 
 NOT_RUN = -1
@@ -44,7 +44,18 @@ SCHEMA = pa.schema(
 CURVE = "curve"
 """A column where the protocol has a curve: how many of its radii the image withstands, the smallest first."""
 
-_OPTIONAL = {CURVE: pa.field(CURVE, pa.int16(), nullable=False)}
+TRIED = "tried:"
+"""Begins the column of a further attack: the prediction under it, the label if it did not break the image."""
+
+REACHED = "reached:"
+"""Begins its other column: the wrong classes that its points were taken for, sorted."""
+
+
+def _optional(name: str) -> Any:
+    """The field of a column that only some protocols ask for; None if it is none."""
+    if name == CURVE or name.startswith(TRIED):
+        return pa.field(name, pa.int16(), nullable=False)
+    return pa.field(name, pa.list_(pa.int16()), nullable=False) if name.startswith(REACHED) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +145,8 @@ def stray_files(results: Path) -> Iterator[Path]:
 
 def _schema(columns: Iterable[str]) -> Any:
     """Of a table with these columns, as far as they are known; what is optional comes last, sorted."""
-    return pa.schema([*SCHEMA, *(_OPTIONAL[name] for name in sorted(set(columns)) if name in _OPTIONAL)])
+    optional = (_optional(name) for name in sorted(set(columns)))
+    return pa.schema([*SCHEMA, *(field for field in optional if field is not None)])
 
 
 def _rewritten(table: Any, expected: Any, path: Path) -> Any:
@@ -180,12 +192,42 @@ def _check_rows(outcomes: Outcomes, *, origin: str) -> None:
                 f"{origin}: column {column!r} has values from {values.min()} to {values.max()}; "
                 f"allowed: {low} to {classes - 1}, one of {classes} classes."
             )
-    asked = len(curve_of(outcomes.provenance))
+    _check_curve(outcomes, origin=origin)
+    _check_tried(outcomes, origin=origin)
+    if stray := sorted(set(rows["broken_by"].unique()) - set(BROKEN_BY)):
+        raise UserError(f"{origin}: column 'broken_by' has {stray[0]!r}; allowed: {', '.join(map(repr, BROKEN_BY))}.")
+
+
+def _check_curve(outcomes: Outcomes, *, origin: str) -> None:
+    rows, asked = outcomes.rows, len(curve_of(outcomes.provenance))
     withstood = rows[CURVE].to_numpy() if CURVE in rows else np.zeros(0)
     if bool(asked) != (CURVE in rows) or (withstood < 0).any() or (withstood > asked).any():
         raise UserError(
             f"{origin}: column {CURVE!r} must be there where the protocol has a curve, and count its radii from 0 to "
             f"{asked}."
         )
-    if stray := sorted(set(rows["broken_by"].unique()) - set(BROKEN_BY)):
-        raise UserError(f"{origin}: column 'broken_by' has {stray[0]!r}; allowed: {', '.join(map(repr, BROKEN_BY))}.")
+
+
+def _check_tried(outcomes: Outcomes, *, origin: str) -> None:
+    rows, asked, classes = outcomes.rows, set(attacks_of(outcomes.provenance)), len(outcomes.provenance.class_names)
+    for begins in (TRIED, REACHED):
+        found = {name.removeprefix(begins) for name in rows.columns if name.startswith(begins)}
+        if differing := sorted(found ^ asked):
+            raise UserError(
+                f"{origin}: a column {begins + differing[0]!r} must be there where the protocol has that attack, and "
+                "nowhere else."
+            )
+    if differing := sorted(set(outcomes.provenance.tried) ^ asked):
+        raise UserError(
+            f"{origin}: what is known of {differing[0]!r} must be there where the protocol has that attack."
+        )
+    for name in asked:
+        values, labels = rows[TRIED + name].to_numpy(), rows["label"].to_numpy()
+        reached = rows[REACHED + name]
+        every = np.concatenate([np.zeros(0, dtype=int), *map(np.asarray, reached)])
+        sound = ((values >= 0) & (values < classes)).all() and ((every >= 0) & (every < classes)).all()
+        if not sound or any(label in others for label, others in zip(labels, reached, strict=True)):
+            raise UserError(
+                f"{origin}: the columns of the attack {name!r} must hold classes from 0 to {classes - 1}, and "
+                "never its own among those that an image can be made into."
+            )

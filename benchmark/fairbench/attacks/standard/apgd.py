@@ -65,7 +65,7 @@ def apgd(
         exact: confirms what a cheaper `model` claims, see `rechecked`.
     """
     assert (targets is None) == (loss == "ce")
-    aims, raised = (labels[:, None], _cross_entropy) if targets is None else (targets, _targeted)
+    aims, raised = (labels[:, None], _cross_entropy) if targets is None else (targets, targeted_dlr)
 
     def attack(left: Tensor, ranks: range) -> Found:
         ball = Ball(threat.norm, images[left], threat.epsilon)
@@ -239,7 +239,7 @@ def _cross_entropy(logits: Tensor, labels: Tensor, _targets: Tensor) -> Tensor:
     return F.cross_entropy(logits, labels, reduction="none")
 
 
-def _targeted(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+def targeted_dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """Targeted difference of logits ratio, eq. 7; its scale needs four classes, below that the plain difference."""
     lead = (logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None])).squeeze(1)
     if logits.shape[1] < 4:

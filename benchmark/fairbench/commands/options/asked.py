@@ -1,13 +1,17 @@
 """What `evaluate` is asked: which models, on which images, under which attacks."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from pathlib import Path
+from typing import get_args
 
 import click
 
-from fairbench.commands.options.option import option
+from fairbench.commands.options.option import FILE, option
 from fairbench.commands.options.weights import Weights
 from fairbench.protocol.suite import Engine, Norm, Precision, Tier
+
+_TIERS: dict[str, Tier] = {"autoattack": "full", "pgd20": "screen"}
+"""Attacks that say how far an evaluation goes, the higher tier first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +26,9 @@ class Asked:
         image_size: height and width to resize to; None as usual for the dataset.
         norm: of the threat.
         epsilons: its radius as text, or the radii of a curve; none as usual for the dataset.
-        attacks: another way to say the tier.
+        attacks: another way to say the tier, and what is tried beside.
+        plugins: files with attacks.
+        adversarial: images that somebody found; None for none.
         tier: how far AutoAttack goes; None if it is said by attacks, or not at all.
         engine: of AutoAttack.
         search: arithmetic in which our engine searches.
@@ -55,12 +61,23 @@ class Asked:
         repeatable=True,
         metavar="8/255",
     )
-    attacks: tuple[Literal["pgd20", "autoattack"], ...] = option(
+    attacks: tuple[str, ...] = option(
         "--attack",
-        "Another way to say the tier: pgd20 is screen, autoattack is full.",
+        "pgd20 (tier screen), autoattack (full), or what is tried beside: a name of `list attacks` or of a plug-in, "
+        "with settings as in l1-apgd:radius=6 (repeatable).",
         default=(),
         repeatable=True,
-        kind=click.Choice(["pgd20", "autoattack"]),
+        metavar="NAME[:OPTION=VALUE]",
+    )
+    plugins: tuple[Path, ...] = option(
+        "--plugin", "A file with attacks.", default=(), repeatable=True, kind=FILE, metavar="FILE"
+    )
+    adversarial: Path | None = option(
+        "--adversarial",
+        "Adversarial images to be judged as well: `images` and their `indices` in the test set.",
+        default=None,
+        kind=FILE,
+        metavar="FILE.npz",
     )
     tier: Tier | None = option(
         "--tier", "How far AutoAttack goes; default: full.", default=None, kind=click.Choice(get_args(Tier))
@@ -105,6 +122,10 @@ class Asked:
 
     @property
     def _tier_of_attacks(self) -> Tier | None:
-        if not self.attacks:
-            return None
-        return "full" if "autoattack" in self.attacks else "screen"
+        said = [tier for attack, tier in _TIERS.items() if attack in self.attacks]
+        return said[0] if said else None
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """What is tried beside, as it was given."""
+        return tuple(dict.fromkeys(attack for attack in self.attacks if attack not in _TIERS))

@@ -23,7 +23,7 @@ from fairbench.boards.board import Board
 from fairbench.boards.row import Row
 from fairbench.boards.seed_result import SeedResult
 from fairbench.outcomes.radii import accuracies_by_radius
-from fairbench.outcomes.store import Outcomes
+from fairbench.outcomes.tried import tried_accuracies
 from fairbench.protocol.attack_names import Attack
 from fairbench.report.evidence import WORDS
 from fairbench.report.paper import to_bibtex, to_csv, to_latex
@@ -163,6 +163,7 @@ def _run(result: SeedResult) -> dict[str, Any]:
         "cost": None if math.isnan(result.cost) else result.cost,
         "correct": {attack: found.correct.tolist() for attack, found in result.accuracies.items()},
         **_curve(result),
+        **_tried(result),
         "warnings": provenance.warnings,
         "verification": None if result.receipt is None else asdict(result.receipt),
     }
@@ -170,9 +171,21 @@ def _run(result: SeedResult) -> dict[str, Any]:
 
 def _curve(result: SeedResult) -> dict[str, Any]:
     """Correct images per class at every radius, where the protocol has a curve."""
-    found = accuracies_by_radius(Outcomes(rows=result.rows, provenance=result.provenance)) if result.finished else {}
+    found = accuracies_by_radius(result.outcomes) if result.finished else {}
     correct = [{"radius": radius, "correct": one.correct.tolist()} for radius, one in found.items() if radius]
     return {"curve": correct} if correct else {}
+
+
+def _tried(result: SeedResult) -> dict[str, Any]:
+    """Correct images per class under what else was tried, and under everything in the ball of the threat."""
+    found = tried_accuracies(result.outcomes) if result.finished else {}
+    if not found:
+        return {}
+    counting = set(result.further)
+    listed = [
+        {"attack": text, "counts": text in counting, "correct": one.correct.tolist()} for text, one in found.items()
+    ]
+    return {"tried": listed, "hardest": result.hardest(result.attack).correct.tolist()}
 
 
 def _parquet(board: Board) -> bytes:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from fairbench.boards.row import Row
 from fairbench.outcomes.radii import Line, accuracies_by_radius, lines_by_radius
-from fairbench.outcomes.store import Outcomes
 from fairbench.report.phrases import MANY_CLASSES, half_phrase, radius
 
 WIDTH, HEIGHT = 560, 300
@@ -66,7 +65,7 @@ def radius_pictures(row: Row) -> list[RadiusPicture]:
     """Of every finished seed with a curve."""
     found = []
     for result in row.finished:
-        by_radius = accuracies_by_radius(Outcomes(rows=result.rows, provenance=result.provenance))
+        by_radius = accuracies_by_radius(result.outcomes)
         if by_radius:
             lines = lines_by_radius(by_radius, result.provenance.class_names)
             found.append(_picture(result.provenance.seed, list(by_radius), lines))

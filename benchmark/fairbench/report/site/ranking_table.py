@@ -78,6 +78,7 @@ def columns(board: Board) -> list[Column]:
             help="mean of the worst classes",
         ),
         *_baseline_column(board),
+        *_hardest_column(board),
         *(
             Column(name=f"{attack}-{name}", title=title, above=names[attack])
             for attack in others
@@ -114,6 +115,19 @@ def _baseline_column(board: Board) -> list[Column]:
             above="against the baseline",
             kind="against",
             help="better, worse or not known; difference in points, with an interval; sorts by the average",
+        )
+    ]
+
+
+def _hardest_column(board: Board) -> list[Column]:
+    if not board.tries:
+        return []
+    return [
+        Column(
+            name="hardest",
+            title="Worst class",
+            above=f"{attack_names(board)[board.attack]} and what else was tried",
+            help="correct under every attack in the ball of the threat, which are named; ranks nobody",
         )
     ]
 

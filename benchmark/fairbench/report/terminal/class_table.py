@@ -11,6 +11,7 @@ from fairbench.outcomes.comparability import read_audit
 from fairbench.outcomes.metrics import average, class_accuracies, minimum_envelope, worst, worst_class
 from fairbench.outcomes.radii import accuracies_by_radius, lines_by_radius
 from fairbench.outcomes.store import NOT_RUN, Outcomes
+from fairbench.outcomes.tried import attack_title, counted, hardest_accuracies, tried_accuracies
 from fairbench.protocol.attack_names import Attack
 from fairbench.report.phrases import audit_phrase, half_phrase, percent, radius
 
@@ -56,7 +57,12 @@ def class_table(outcomes: Outcomes) -> Group:
         assert audit is not None
         lines.append(f"FAB and Square were left out but for an audit: {audit_phrase(audit)}.")
     lines += provenance.warnings
-    return Group(table, *_radius_table(outcomes), *(Text(line) for line in lines))
+    return Group(
+        table,
+        *_radius_table(outcomes),
+        *_further_table(outcomes, attacks[-1], title=titles[attacks[-1]]),
+        *(Text(line) for line in lines),
+    )
 
 
 def _radius_table(outcomes: Outcomes) -> Iterator[Table]:
@@ -71,4 +77,23 @@ def _radius_table(outcomes: Outcomes) -> Iterator[Table]:
     table.add_column("half left at", justify="right")
     for line in lines_by_radius(found, outcomes.provenance.class_names):
         table.add_row(escape(line.name), *map(percent, line.values), half_phrase(line.half, largest=max(found)))
+    yield table
+
+
+def _further_table(outcomes: Outcomes, strongest: Attack, *, title: str) -> Iterator[Table]:
+    """What else was tried, where anything was: average and worst class, and all of it together."""
+    found = tried_accuracies(outcomes)
+    if not found:
+        return
+    names, own = outcomes.provenance.class_names, set(counted(outcomes.provenance))
+    table = Table(title="What else was tried", title_justify="left")
+    for heading in ("attack", "average", "worst class"):
+        table.add_column(heading, justify="left" if heading == "attack" else "right")
+    lines = {attack_title(text) + ("" if text in own else " (a ball of its own)"): one for text, one in found.items()}
+    if own:
+        lines[f"{title} and all in its ball"] = hardest_accuracies(outcomes, strongest)
+    for name, accuracies in lines.items():
+        values = accuracies.values
+        lowest = f"{percent(worst(values))} ({names[worst_class(values)]})"
+        table.add_row(escape(name), percent(average(values)), escape(lowest))
     yield table

@@ -1,0 +1,123 @@
+"""Common corruptions: what cameras and files do to images, without an adversary.
+
+After Hendrycks and Dietterich, ICLR 2019 (https://arxiv.org/abs/1903.12261), at the severities of their CIFAR-10-C, for
+images of any size. Eight kinds that need no data: shot noise is its normal approximation, and blurs reflect at the
+border. There is no ball, so that what they break counts in no column of the threat.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.io import decode_jpeg, encode_jpeg
+
+from fairbench.attacks.ball import Ball
+from fairbench.attacks.further.contract import ChunkNoise
+from fairbench.method.hyperparameter import hyperparameter
+from fairbench.protocol.suite import Threat
+
+Corruption = Callable[[Tensor, float, ChunkNoise], Tensor]
+"""Images, strength and noise to images."""
+
+
+def gaussian_noise(images: Tensor, deviation: float, noise: ChunkNoise) -> Tensor:
+    """Additive noise of that standard deviation."""
+    return images + deviation * noise.normal("gaussian-noise")
+
+
+def shot_noise(images: Tensor, photons: float, noise: ChunkNoise) -> Tensor:
+    """As if white were that many photons; the normal approximation of the Poisson distribution."""
+    return images + (images / photons).sqrt() * noise.normal("shot-noise")
+
+
+def impulse_noise(images: Tensor, share: float, noise: ChunkNoise) -> Tensor:
+    """That share of all values is black or white."""
+    drawn = noise.uniform("impulse-noise")
+    return torch.where(drawn < share / 2, 0.0, torch.where(drawn < share, 1.0, images))
+
+
+def gaussian_blur(images: Tensor, deviation: float, noise: ChunkNoise) -> Tensor:
+    """A kernel of that standard deviation, in pixels."""
+    del noise
+    reach = min(max(1, round(4 * deviation)), min(images.shape[2:]) - 1)
+    offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
+    kernel = (-0.5 * (offsets / deviation) ** 2).softmax(dim=0)
+    channels = images.shape[1]
+    rows, columns = (kernel.view(shape).expand(channels, 1, *shape[2:]) for shape in ((1, 1, -1, 1), (1, 1, 1, -1)))
+    padded = F.pad(images, (reach, reach, reach, reach), mode="reflect")
+    return F.conv2d(F.conv2d(padded, rows, groups=channels), columns, groups=channels)
+
+
+def brightness(images: Tensor, more: float, noise: ChunkNoise) -> Tensor:
+    """The largest channel rises by so much, hue and saturation stay."""
+    del noise
+    value = images.amax(dim=1, keepdim=True)
+    return torch.where(value > 0, images * (value + more).clamp(max=1) / value.clamp_min(1e-12), more)
+
+
+def contrast(images: Tensor, factor: float, noise: ChunkNoise) -> Tensor:
+    """Distances from each channel's mean shrink to that share."""
+    del noise
+    mean = images.mean(dim=(2, 3), keepdim=True)
+    return mean + factor * (images - mean)
+
+
+def pixelate(images: Tensor, scale: float, noise: ChunkNoise) -> Tensor:
+    """Down to that share of height and width, and back."""
+    del noise
+    height, width = images.shape[2:]
+    smaller = (max(1, int(height * scale)), max(1, int(width * scale)))
+    return F.interpolate(F.interpolate(images, size=smaller, mode="area"), size=(height, width), mode="nearest")
+
+
+def jpeg(images: Tensor, quality: float, noise: ChunkNoise) -> Tensor:
+    """Stored as a JPEG file of that quality; other than one or three channels one by one."""
+    del noise
+    channels = images.shape[1]
+    pictures = images if channels in (1, 3) else images.flatten(0, 1).unsqueeze(1)
+    stored = [
+        decode_jpeg(encode_jpeg(picture, quality=int(quality)))
+        for picture in (255 * pictures).round().clamp(0, 255).to("cpu", torch.uint8)
+    ]
+    return (torch.stack(stored).to(images.device, images.dtype) / 255).view_as(images)
+
+
+KINDS: Mapping[str, tuple[Corruption, tuple[float, ...]]] = MappingProxyType(
+    {
+        "gaussian-noise": (gaussian_noise, (0.04, 0.06, 0.08, 0.09, 0.10)),
+        "shot-noise": (shot_noise, (500, 250, 100, 75, 50)),
+        "impulse-noise": (impulse_noise, (0.01, 0.02, 0.03, 0.05, 0.07)),
+        "gaussian-blur": (gaussian_blur, (0.4, 0.6, 0.7, 0.8, 1.0)),
+        "brightness": (brightness, (0.05, 0.1, 0.15, 0.2, 0.3)),
+        "contrast": (contrast, (0.75, 0.5, 0.4, 0.3, 0.15)),
+        "pixelate": (pixelate, (0.95, 0.9, 0.85, 0.75, 0.65)),
+        "jpeg": (jpeg, (80, 65, 58, 50, 40)),
+    }
+)
+"""By name, with the strength of every severity."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corruptions:
+    """Every kind once at one severity; an image counts as correct if it is under all of them."""
+
+    severity: int = hyperparameter(3, "from 1 to 5", at_least=1, at_most=5)
+    kind: str = hyperparameter("all", "which", choices=("all", *KINDS))
+
+    def __call__(
+        self, model: nn.Module, images: Tensor, labels: Tensor, threat: Threat, noise: ChunkNoise
+    ) -> Iterator[Tensor]:
+        """The corrupted images, kind after kind."""
+        del model, labels, threat
+        for name, (corrupt, strengths) in KINDS.items():
+            if self.kind in ("all", name):
+                yield corrupt(images, strengths[self.severity - 1], noise).clamp(0, 1)
+
+    @staticmethod
+    def ball(images: Tensor, threat: Threat) -> Ball:
+        """Every image: there is no adversary to bound."""
+        del threat
+        return Ball("Linf", images, 1.0)
