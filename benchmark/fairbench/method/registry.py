@@ -28,6 +28,7 @@ GROUP = "fairbench.methods"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Entry:
     origin: str
+    code: Mapping[str, str]
     load: Callable[[], object]
 
 
@@ -39,6 +40,18 @@ def names(*, plugins: Sequence[Path] = ()) -> list[str]:
 def origins(*, plugins: Sequence[Path] = ()) -> dict[str, str]:
     """Where each method comes from, by name: the package with its version, or the plug-in file."""
     return {name: " and ".join(entry.origin for entry in found) for name, found in _entries(plugins).items()}
+
+
+def code(name: str, *, plugins: Sequence[Path] = ()) -> dict[str, str]:
+    """Whose code a method is: `package` and `version`, or `file` and `sha256`, which covers its siblings.
+
+    Raises:
+        UserError: if there is no such method.
+    """
+    entries = _entries(plugins)
+    if name not in entries:
+        raise unknown("method", name, entries)
+    return dict(entries[name][0].code)
 
 
 def load(name: str, *, plugins: Sequence[Path] = ()) -> type[Method]:
@@ -84,11 +97,13 @@ def _entries(plugins: Sequence[Path]) -> dict[str, list[_Entry]]:
     for point in entry_points(group=GROUP):
         found.setdefault(point.name, []).append(_installed(point))
     for path in dict.fromkeys(path.resolve() for path in plugins):
-        for name, cls in _plugin_methods(path).items():
+        file = ForeignFile.read(path, called="the plug-in")
+        for name, cls in _plugin_methods(file).items():
             origin = f"the plug-in {path}"
             if name in found:
                 raise _taken(name, found[name][0].origin, origin)
-            found[name] = [_Entry(origin=origin, load=lambda cls=cls: cls)]  # type: ignore[misc]  # bound per turn
+            own = {"file": path.name, "sha256": file.code_sha256(file.module())}
+            found[name] = [_Entry(origin=origin, code=own, load=lambda cls=cls: cls)]  # type: ignore[misc]  # bound per turn
     return found
 
 
@@ -103,12 +118,13 @@ def _installed(point: EntryPoint) -> _Entry:
             advice="Repair or uninstall that package; the other methods are not affected.",
         )
 
-    return _Entry(origin=origin, load=load_point)
+    named = {"package": point.dist.name, "version": point.dist.version} if point.dist else {}
+    return _Entry(origin=origin, code=named, load=load_point)
 
 
-def _plugin_methods(path: Path) -> dict[str, type[Method]]:
+def _plugin_methods(file: ForeignFile) -> dict[str, type[Method]]:
     """Methods that a file defines itself, by registered name."""
-    module = ForeignFile.read(path, called="the plug-in").module()
+    module, path = file.module(), file.path
     found: dict[str, type[Method]] = {}
     for value in vars(module).values():
         own = isinstance(value, type) and value.__module__ == module.__name__
