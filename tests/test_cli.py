@@ -27,6 +27,10 @@ OPTIONS = {
     "--work-dir",
     "verify": "--batch-size --checkpoint --data-dir --dataset --device --help --ignore --key --limit --mean --model "
     "--record --seed --std --transform",
+    "submit": "--by --checkpoint --data-dir --dataset --help --key --licence --link --mean --model --plugin --results "
+    "--std --suite --to --work-dir",
+    "review": "--batch-size --comment --data-dir --dataset --device --help --limit --record --results --run-code "
+    "--seed --suite --tolerance",
     "report": "--check --help --results --site",
     "compare": "--board --help --results --suite",
     "export": "--board --format --help --results --suite",
@@ -38,6 +42,8 @@ OPTIONS = {
 
 ARGUMENTS = {
     "verify": "FILE.parquet",
+    "submit": "RUN|FILE.parquet...",
+    "review": "BUNDLE",
     "compare": "A B",
     "list": "KIND",
     "new-method": "NAME",
@@ -52,6 +58,8 @@ DEFAULTS = {
     "evaluate": "--norm=Linf --engine=fairbench --search=fp32 --batch-size=500 --seed=0 --results=results "
     "--work-dir=runs --data-dir=data --device=auto",
     "verify": "--limit=100 --batch-size=500 --data-dir=data --device=auto",
+    "submit": "--to=submissions --results=results --work-dir=runs --data-dir=data",
+    "review": "--results=results --limit=100 --tolerance=0 --data-dir=data --batch-size=500 --device=auto",
     "report": "--results=results --site=site",
     "compare": "--results=results",
     "export": "--format=csv --results=results",

@@ -3,7 +3,7 @@
 Whatever the author of a method or the owner of a model needs is imported from here, and from nowhere deeper:
 
     from fairbench import Batch, Card, Method, cross_entropy, hyperparameter, pgd
-    from fairbench import evaluate
+    from fairbench import evaluate, load_results
 
 Importing the package is cheap: what needs torch or pandas is loaded when it is first asked for.
 """
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fairbench.attacks.measuring import measured_logits as measured_logits
     from fairbench.attacks.pgd import Attacked as Attacked
     from fairbench.attacks.pgd import pgd as pgd
+    from fairbench.boards.loading import load_results as load_results
     from fairbench.method import losses as losses
     from fairbench.method.class_means import ClassMeans as ClassMeans
     from fairbench.method.losses import cross_entropy as cross_entropy
@@ -53,6 +54,7 @@ _ON_DEMAND = {
     "cross_entropy": "fairbench.method.losses",
     "frozen": "fairbench.attacks.frozen",
     "kl_divergence": "fairbench.method.losses",
+    "load_results": "fairbench.boards.loading",
     "margin": "fairbench.method.losses",
     "measured_logits": "fairbench.attacks.measuring",
     "pgd": "fairbench.attacks.pgd",

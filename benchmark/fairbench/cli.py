@@ -12,7 +12,9 @@ from fairbench.commands.options.folders import ModelFolders, RunFolders, WorkFol
 from fairbench.commands.options.named_board import NamedBoard
 from fairbench.commands.options.option import FILE, FOLDER, options
 from fairbench.commands.options.repetition import Repetition
+from fairbench.commands.options.reviewing import Reviewing
 from fairbench.commands.options.selection import Named, Selection
+from fairbench.commands.options.submitted import Submitted
 from fairbench.errors import INTERRUPTED, UserError
 
 
@@ -92,6 +94,27 @@ def verify(file: Path, repetition: Repetition, device: str) -> None:
     from fairbench.commands.verify import verify as command  # noqa: PLC0415
 
     raise SystemExit(command(file, repetition, device=device))
+
+
+@main.command()
+@click.argument("runs", type=click.Path(exists=True, path_type=Path), nargs=-1, metavar="RUN|FILE.parquet...")
+@options
+def submit(runs: tuple[Path, ...], submitted: Submitted) -> None:
+    """Bundle a row for a pull request, checked as its keeper will check it."""
+    from fairbench.commands.submit import submit as command  # noqa: PLC0415
+
+    raise SystemExit(command(runs, submitted))
+
+
+@main.command()
+@click.argument("bundle", type=FOLDER, metavar="BUNDLE")
+@options
+@_device
+def review(bundle: Path, reviewing: Reviewing, device: str) -> None:
+    """Check a bundle that somebody submitted, attack a sample of it again, and write the comment."""
+    from fairbench.commands.review import review as command  # noqa: PLC0415
+
+    raise SystemExit(command(bundle, reviewing, device=device))
 
 
 @main.command()

@@ -12,7 +12,7 @@ import importlib
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_loader
@@ -92,12 +92,14 @@ class ForeignFile:
 
     def code_sha256(self, module: ModuleType) -> str:
         """What its module is recognised by: the SHA-256 of its bytes, and of those of its siblings if it has any."""
-        code = hashlib.sha256(self.source)
+        found = self.siblings(module)
+        return code_sha256(self.source, {name: path.read_bytes() if path else b"" for name, path in found.items()})
+
+    def siblings(self, module: ModuleType) -> dict[str, Path | None]:
+        """Files that its module imported from beside it, by dotted name; None for a folder that is a package."""
         beside = f"{_beside(module.__name__)}."
-        for name, sibling in sorted(item for item in sys.modules.items() if item[0].startswith(beside)):
-            path = Path(sibling.__file__ or "")
-            code.update(f"\0{name.removeprefix(beside)}\0".encode() + (path.read_bytes() if path.is_file() else b""))
-        return code.hexdigest()
+        known = {name: Path(found.__file__ or "") for name, found in sys.modules.items() if name.startswith(beside)}
+        return {name.removeprefix(beside): path if path.is_file() else None for name, path in known.items()}
 
     def _name(self, prefix: str) -> str:
         """Of its module: another one in another place, so that two files of equal content are two modules."""
@@ -123,6 +125,14 @@ class ForeignFile:
             _forget(name)
             raise
         return module
+
+
+def code_sha256(source: bytes, siblings: Mapping[str, bytes]) -> str:
+    """What code is recognised by, wherever it lies: its bytes, and those of what it imports from beside it, by name."""
+    code = hashlib.sha256(source)
+    for name, content in sorted(siblings.items()):
+        code.update(f"\0{name}\0".encode() + content)
+    return code.hexdigest()
 
 
 def run_foreign(

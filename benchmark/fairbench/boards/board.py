@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairbench.boards.row import Row
+from fairbench.identity import content_key
 from fairbench.protocol.attack_names import Attack, strongest
 from fairbench.statistics.standings import Standings
 
@@ -59,6 +60,11 @@ class Board:
     def rows(self) -> tuple[Row, ...]:
         """All of them, in the order in which they are shown."""
         return (*self.ranked, *self.unranked, *self.teachers, *self.external)
+
+    @property
+    def key(self) -> str:
+        """Eight hexadecimal digits of what all rows share; no two boards of a site have the same."""
+        return content_key({"suite": self.suite, "protocol": self.protocol, "images": self.images})[:8]
 
     @property
     def tier(self) -> str:

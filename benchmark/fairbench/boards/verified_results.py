@@ -53,6 +53,10 @@ def _fitting(path: Path, result: SeedResult, outcomes: Path) -> Receipt:
     attacked = receipt.attacked
     known = len(attacked) == len(counts) and all(0 <= n <= count for n, count in zip(attacked, counts, strict=True))
     verdicts = sum(attacked) * len(result.accuracies)
+    if receipt.claimed:
+        robust = result.accuracies[result.attack].correct.tolist() if result.finished else []
+        limits = zip(receipt.claimed, attacked, robust, strict=False)
+        known = known and len(receipt.claimed) == len(robust) and all(0 <= n <= min(most) for n, *most in limits)
     if not known or not verdicts or not 0 <= receipt.overstated <= receipt.disagreements <= verdicts:
         raise UserError(f"{path} counts images or verdicts that {outcomes.name} does not have.")
     return receipt

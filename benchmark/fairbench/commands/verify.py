@@ -13,13 +13,14 @@ from fairbench.commands.given_model import given_model
 from fairbench.commands.options.repetition import Repetition
 from fairbench.data.digest import file_digest
 from fairbench.errors import INTERRUPTED, UserError
+from fairbench.evaluation.circumstances import recorded_versions
 from fairbench.execution.devices import devices
 from fairbench.execution.freed_memory import keep_freed_memory
 from fairbench.external.sample import Sample, load_sample
 from fairbench.external.specification import External
 from fairbench.external.verification import Verified, judged_by
 from fairbench.external.verification import verify as compare
-from fairbench.machine import hardware, versions
+from fairbench.machine import hardware
 from fairbench.models import model_names
 from fairbench.out_of_memory import is_out_of_memory
 from fairbench.outcomes.receipt import Receipt, outcomes_sha256, receipt_file, write_receipt
@@ -89,7 +90,7 @@ def verify(file: Path, repetition: Repetition, *, device: str) -> int:
         attacked=list(verified.attacked),
         disagreements=len(verified.disagreements),
         overstated=verified.overstated,
-        versions=versions(),
+        versions=recorded_versions(),
         hardware=hardware(torch.device(where_to)),
         device=torch.device(where_to).type,
     )

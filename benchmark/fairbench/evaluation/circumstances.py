@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from fairbench.attacks.standard.attack import VERSION
 from fairbench.machine import hardware, peak_memory, source, versions
 from fairbench.outcomes.provenance import Provenance
 from fairbench.protocol.run import AnyRun
@@ -32,9 +33,14 @@ def circumstances(
         seed=run.seed,
         class_names=list(class_names),
         peak_memory=peak_memory(device),
-        versions=versions(),
+        versions=recorded_versions(),
         source=source(),
         hardware=hardware(device),
         device=device.type,
         threads=torch.get_num_threads(),
     )
+
+
+def recorded_versions() -> dict[str, str]:
+    """Of what verdicts are made with: Python, the libraries, and our engine of AutoAttack."""
+    return versions() | {"engine": str(VERSION)}

@@ -157,6 +157,7 @@ def _known(task: Task, method: Method, dataset: Dataset) -> Provenance:
         suite_title=run.suite.title,
         baseline=run.suite.baseline,
         changed=plain(run.changed),
+        code=registry.code(run.method, plugins=task.plugins),
         card=explained_card(type(method)),
         hyperparameters=explained_hyperparameters(type(method)),
         privileges=privileges(run, method),

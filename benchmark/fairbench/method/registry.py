@@ -36,6 +36,7 @@ Plugin = Path | ForeignFile
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Entry:
     origin: str
+    code: Mapping[str, str]
     load: Callable[[], object]
 
 
@@ -47,6 +48,18 @@ def names(*, plugins: Sequence[Plugin] = ()) -> list[str]:
 def origins(*, plugins: Sequence[Plugin] = ()) -> dict[str, str]:
     """Where each method comes from, by name: the package with its version, or the plug-in file."""
     return {name: " and ".join(entry.origin for entry in found) for name, found in _entries(plugins).items()}
+
+
+def code(name: str, *, plugins: Sequence[Plugin] = ()) -> dict[str, str]:
+    """Whose code a method is: `package` and `version`, or `file` and `sha256`, which covers its siblings.
+
+    Raises:
+        UserError: if there is no such method.
+    """
+    entries = _entries(plugins)
+    if name not in entries:
+        raise unknown("method", name, entries)
+    return dict(entries[name][0].code)
 
 
 def load(name: str, *, plugins: Sequence[Plugin] = ()) -> type[Method]:
@@ -103,7 +116,8 @@ def _entries(plugins: Sequence[Plugin]) -> dict[str, list[_Entry]]:
             origin = f"the plug-in {file.path}"
             if name in found:
                 raise _taken(name, found[name][0].origin, origin)
-            found[name] = [_Entry(origin=origin, load=lambda cls=cls: cls)]  # type: ignore[misc]  # bound per turn
+            own = {"file": file.path.name, "sha256": file.code_sha256(file.module())}
+            found[name] = [_Entry(origin=origin, code=own, load=lambda cls=cls: cls)]  # type: ignore[misc]  # bound per turn
     return found
 
 
@@ -125,7 +139,8 @@ def _installed(point: EntryPoint) -> _Entry:
             advice="Repair or uninstall that package; the other methods are not affected.",
         )
 
-    return _Entry(origin=origin, load=load_point)
+    named = {"package": point.dist.name, "version": point.dist.version} if point.dist else {}
+    return _Entry(origin=origin, code=named, load=load_point)
 
 
 def _read(plugin: Plugin) -> ForeignFile:

@@ -35,6 +35,8 @@ class Provenance:
         role: `method`; `teacher` for a run on the suite's teacher architecture; `external` for a model that was not
             trained here.
         changed: hyper-parameters that differ from the method's defaults in the suite.
+        code: of the method: `package` and `version`, or `file` and `sha256`, see `fairbench.method.registry`; {} of a
+            model that was not trained here, and of runs from before it was recorded.
         card: the method's card, so that a board can be shown where the method is not installed; see
             `fairbench.method.explanation`.
         hyperparameters: what the method says of each, by name: description, default, and what is allowed.
@@ -59,7 +61,7 @@ class Provenance:
         seconds: wall time by stage: training, pgd20, autoattack.
         peak_memory: bytes.
         checkpoints: SHA-256 by rule, `selected` and `last`.
-        versions: of fairbench, Python and the libraries.
+        versions: of fairbench, Python and the libraries, and of our `engine` of AutoAttack.
         source: commit of the working tree and whether it was dirty; "" outside one.
         hardware: processor or accelerator.
         device: `cpu` or `cuda`.
@@ -78,6 +80,7 @@ class Provenance:
     label: str
     role: Literal["method", "teacher", "external"] = "method"
     changed: dict[str, Any] = field(default_factory=dict)
+    code: dict[str, str] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
     hyperparameters: dict[str, dict[str, Any]] = field(default_factory=dict)
     seed: int

@@ -12,7 +12,7 @@ word is that of whoever keeps the results. What its numbers mean for a result fo
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from fairbench.atomic import atomic
@@ -37,6 +37,7 @@ class Receipt:
         weights: SHA-256 of the checkpoint that was attacked; "" if the model came without a file, as from the zoo.
         seed: of the draw of the images.
         attacked: images that were attacked again, by class.
+        claimed: of them, those that the outcome file counts as robust, if these were drawn by themselves; else empty.
         disagreements: their verdicts that differ, over all attacks.
         overstated: of these, verdicts that count as correct in the outcome file and are not.
         versions: of fairbench, Python and the libraries.
@@ -53,6 +54,7 @@ class Receipt:
     versions: dict[str, str]
     hardware: str
     device: str
+    claimed: list[int] = field(default_factory=list)
 
     def others_at_most(self, submitted: Sequence[int]) -> int:
         """If nothing disagrees: how many of the images that were not attacked could, at most (95 %).
@@ -61,6 +63,14 @@ class Receipt:
             submitted: images of the outcome file, by class.
         """
         return Audit(survivors=tuple(submitted), audited=tuple(self.attacked), breaks=0).missed_at_most_in_all
+
+    def overstated_at_most(self, robust: Sequence[int]) -> int:
+        """If nothing disagrees: how many of the other robust verdicts could be invented, at most (95 %).
+
+        Args:
+            robust: images that the outcome file counts as robust, by class.
+        """
+        return Audit(survivors=tuple(robust), audited=tuple(self.claimed), breaks=0).missed_at_most_in_all
 
 
 def receipt_file(outcomes: Path) -> Path:

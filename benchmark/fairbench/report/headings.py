@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fairbench.boards.board import Board
-from fairbench.identity import content_key
 from fairbench.report.phrases import ball, settings
 
 
@@ -43,8 +42,7 @@ def headings(boards: Sequence[Board]) -> list[str]:
 def anchor(board: Board) -> str:
     """Where the board stands on its page; depends on no other board."""
     readable = re.sub(r"[^a-z0-9.]+", "-", board.suite.lower()).strip("-")
-    key = content_key({"suite": board.suite, "protocol": board.protocol, "images": board.images})
-    return f"board-{readable}-{board.tier}-{key[:8]}"
+    return f"board-{readable}-{board.tier}-{board.key}"
 
 
 def _identity(board: Board) -> dict[str, Any]:

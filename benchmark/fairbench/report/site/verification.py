@@ -59,6 +59,10 @@ def _others(result: SeedResult, receipt: Receipt) -> str:
     others = len(result.rows) - sum(receipt.attacked)
     if receipt.disagreements or not others:
         return ""
+    if receipt.claimed:
+        robust = [int(count) for count in result.accuracies[result.attack].correct]
+        rest = sum(robust) - sum(receipt.claimed)
+        return f"at most {receipt.overstated_at_most(robust):,} of {rest:,} robust verdicts (95 %)" if rest else ""
     counts = [int(count) for count in result.accuracies["clean"].counts]
     return f"at most {receipt.others_at_most(counts):,} of {others:,} (95 %)"
 
