@@ -22,9 +22,9 @@ OPTIONS = {
     "--work-dir",
     "status": "--engine --help --json --method --plugin --results --search --seed --set --suite --tier --tuned "
     "--work-dir",
-    "evaluate": "--attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help --ignore "
-    "--image-size --key --limit --mean --model --name --norm --results --search --seed --std --tier --transform "
-    "--work-dir",
+    "evaluate": "--adversarial --attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help "
+    "--ignore --image-size --key --limit --mean --model --name --norm --plugin --results --search --seed --std --tier "
+    "--transform --work-dir",
     "verify": "--batch-size --checkpoint --data-dir --dataset --device --help --ignore --key --limit --mean --model "
     "--record --seed --std --transform",
     "submit": "--by --checkpoint --data-dir --dataset --help --key --licence --link --mean --model --plugin --results "

@@ -127,6 +127,19 @@ class ForeignFile:
         return module
 
 
+Plugin = Path | ForeignFile
+"""A file with methods or attacks: where it lies, or what it was when somebody read it."""
+
+
+def read_plugin(plugin: Plugin) -> ForeignFile:
+    """A plug-in as it is now, or as it was when it was read.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    return ForeignFile.read(plugin.resolve(), called="the plug-in") if isinstance(plugin, Path) else plugin
+
+
 def code_sha256(source: bytes, siblings: Mapping[str, bytes]) -> str:
     """What code is recognised by, wherever it lies: its bytes, and those of what it imports from beside it, by name."""
     code = hashlib.sha256(source)

@@ -138,7 +138,7 @@ def _compute(task: Task, folder: WorkFolder, progress: Progress) -> None:
         evaluation=run.suite.evaluation,
         folder=folder.attacks,
         indices=dataset.test_indices,
-        further=resolve(run.suite.evaluation.attacks, plugins=task.plugins),
+        further=resolve(run.suite.evaluation.attacks, plugins=[plugin.checked() for plugin in task.plugins]),
         progress=progress,
     )
     seconds = time.monotonic() - began
@@ -157,7 +157,7 @@ def _known(task: Task, method: Method, dataset: Dataset) -> Provenance:
         suite_title=run.suite.title,
         baseline=run.suite.baseline,
         changed=plain(run.changed),
-        code=registry.code(run.method, plugins=task.plugins),
+        code=registry.code(run.method, plugins=[plugin.checked() for plugin in task.plugins]),
         card=explained_card(type(method)),
         hyperparameters=explained_hyperparameters(type(method)),
         privileges=privileges(run, method),

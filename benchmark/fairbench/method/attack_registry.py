@@ -18,7 +18,7 @@ from typing import Any
 
 from fairbench.errors import UserError, unknown
 from fairbench.foreign_attacks import attacks_in
-from fairbench.foreign_code import ForeignFile, run_foreign
+from fairbench.foreign_code import ForeignFile, Plugin, read_plugin, run_foreign
 from fairbench.method.hyperparameter import checked_hyperparameter, read_hyperparameter
 
 Attack = Callable[..., Any]
@@ -40,7 +40,7 @@ def origins() -> dict[str, str]:
     return {point.name: _origin(point) for point in entry_points(group=GROUP)}
 
 
-def pinned(texts: Iterable[str], *, plugins: Sequence[Path] = ()) -> tuple[str, ...]:
+def pinned(texts: Iterable[str], *, plugins: Sequence[Plugin] = ()) -> tuple[str, ...]:
     """The texts with the digest of their code where they come from a file; no installed attack is imported.
 
     Raises:
@@ -49,7 +49,7 @@ def pinned(texts: Iterable[str], *, plugins: Sequence[Path] = ()) -> tuple[str, 
     return tuple(text for text, _ in _found(texts, plugins))
 
 
-def resolve(texts: Iterable[str], *, plugins: Sequence[Path] = ()) -> dict[str, Attack]:
+def resolve(texts: Iterable[str], *, plugins: Sequence[Plugin] = ()) -> dict[str, Attack]:
     """Attacks by their text, with the digest of their code where they come from a file.
 
     Args:
@@ -63,12 +63,12 @@ def resolve(texts: Iterable[str], *, plugins: Sequence[Path] = ()) -> dict[str, 
     return {text: _configured(load(), text.partition("#")[0]) for text, load in _found(texts, plugins)}
 
 
-def _found(texts: Iterable[str], plugins: Sequence[Path]) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _found(texts: Iterable[str], plugins: Sequence[Plugin]) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Every attack that is asked for: its text with its digest, and what loads it."""
     files: dict[str, list[tuple[Path, Any, str]]] = {}
-    for path in dict.fromkeys(path.resolve() for path in plugins):
-        for name, kind, digest in _of_file(path):
-            files.setdefault(name, []).append((path, kind, digest))
+    for file in {file.path: file for file in map(read_plugin, plugins)}.values():
+        for name, kind, digest in _of_file(file):
+            files.setdefault(name, []).append((file.path, kind, digest))
     installed: dict[str, list[EntryPoint]] = {}
     for point in entry_points(group=GROUP):
         installed.setdefault(point.name, []).append(point)
@@ -92,8 +92,7 @@ def _found(texts: Iterable[str], plugins: Sequence[Path]) -> Iterator[tuple[str,
             raise unknown("attack", name, [*installed, *files], advice=advice)
 
 
-def _of_file(path: Path) -> list[tuple[str, Any, str]]:
-    file = ForeignFile.read(path, called="the plug-in")
+def _of_file(file: ForeignFile) -> list[tuple[str, Any, str]]:
     module = file.module()
     digest = file.code_sha256(module)[:DIGITS]
     return [(name, kind, digest) for name, kind in attacks_in(module).items()]

@@ -18,19 +18,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 
 from fairbench.errors import UserError, unknown
 from fairbench.foreign_attacks import attacks_in
-from fairbench.foreign_code import ForeignFile, run_foreign
+from fairbench.foreign_code import ForeignFile, Plugin, read_plugin, run_foreign
 from fairbench.method.asking import constructed
 from fairbench.method.contract import Card, Method
 from fairbench.protocol.suite import Parameter
 
 GROUP = "fairbench.methods"
-
-Plugin = Path | ForeignFile
-"""A file with methods: where it lies, or what it was when somebody read it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +107,7 @@ def _entries(plugins: Sequence[Plugin]) -> dict[str, list[_Entry]]:
     found: dict[str, list[_Entry]] = {}
     for name, entry in _declared(tuple(sys.path)):
         found.setdefault(name, []).append(entry)
-    for file in {file.path: file for file in map(_read, plugins)}.values():
+    for file in {file.path: file for file in map(read_plugin, plugins)}.values():
         for name, cls in _plugin_methods(file).items():
             origin = f"the plug-in {file.path}"
             if name in found:
@@ -141,10 +137,6 @@ def _installed(point: EntryPoint) -> _Entry:
 
     named = {"package": point.dist.name, "version": point.dist.version} if point.dist else {}
     return _Entry(origin=origin, code=named, load=load_point)
-
-
-def _read(plugin: Plugin) -> ForeignFile:
-    return ForeignFile.read(plugin.resolve(), called="the plug-in") if isinstance(plugin, Path) else plugin
 
 
 def _plugin_methods(file: ForeignFile) -> dict[str, type[Method]]:
