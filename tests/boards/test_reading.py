@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from fairbench.boards.reading import read_results
+from fairbench.boards.reading import Reader, read_results
 
 WriteRun = Callable[..., Path]
 
@@ -41,3 +41,21 @@ def test_what_cannot_be_used_is_a_problem_and_the_rest_is_read(
     assert [problem.file for problem in read.problems] == ["digits/a/seed1.parquet", "digits/a/seed0.verified.json"]
     assert "not a readable parquet file" in read.problems[0].message
     assert not any(str(results) in problem.message for problem in read.problems)
+
+
+def test_a_file_is_read_again_only_if_it_has_changed(results: Path, write_run: WriteRun) -> None:
+    """And a suite alone, with the models trained elsewhere that may stand beside it."""
+    first = write_run("trades", seed=0)
+    write_run("trades", seed=0, suite="mnist")
+    write_run("external-mine", seed=0, role="external")
+    reader = Reader(results)
+    before = reader.read().results
+    again = reader.read().results
+    assert [one is other for one, other in zip(before, again, strict=True)] == [True, True, True]
+    write_run("trades", seed=0, cost=2.0)
+    changed = reader.read().results
+    assert [one is other for one, other in zip(before, changed, strict=True)] == [True, False, True]
+    first.unlink()
+    assert len(reader.read().results) == 2
+    alone = Reader(results, suite="mnist").read().results
+    assert [one.file for one in alone] == ["digits/external-mine/seed0.parquet", "mnist/trades/seed0.parquet"]

@@ -74,7 +74,7 @@ def folder(tmp_path: Path, short_file: Path, cluster: Any) -> Path:
 
 
 def waiting(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + 90
+    end = time.monotonic() + 240
     while not condition():
         assert time.monotonic() < end, f"never: {what}"
         time.sleep(0.1)

@@ -52,9 +52,10 @@ class Reader:
                 stamp = _stamp(path)
                 found = known.get(path)
                 self._known[path] = found if found and found[0] == stamp else (stamp, self._one(path))
-        found = [content for _, content in self._known.values()]
-        results, unfit = with_receipts([one for one in found if isinstance(one, SeedResult)], self._folder)
-        return Read(results=tuple(results), problems=(*(one for one in found if isinstance(one, Problem)), *unfit))
+        contents = [content for _, content in self._known.values()]
+        problems = [content for content in contents if isinstance(content, Problem)]
+        results, unfit = with_receipts([one for one in contents if isinstance(one, SeedResult)], self._folder)
+        return Read(results=tuple(results), problems=(*problems, *unfit))
 
     def _one(self, path: Path) -> SeedResult | Problem:
         file = path.relative_to(self._folder).as_posix()

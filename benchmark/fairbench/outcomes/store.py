@@ -68,9 +68,11 @@ def write_outcomes(path: Path, outcomes: Outcomes) -> None:
     """
     _check_rows(outcomes, origin=str(path))
     table = pa.Table.from_pandas(outcomes.rows, schema=SCHEMA, preserve_index=False).replace_schema_metadata()
-    with atomic(path) as temporary, pq.ParquetWriter(temporary, table.schema, compression="zstd") as writer:
+    # Arrow's own copy of the schema would hold the provenance once more, and says nothing that parquet does not.
+    stored = {"compression": "zstd", "store_schema": False}
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, table.schema, **stored) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata(to_metadata(outcomes.provenance))  # once; a schema's are stored twice
+        writer.add_key_value_metadata(to_metadata(outcomes.provenance))
 
 
 def read_outcomes(path: Path) -> Outcomes:

@@ -62,7 +62,7 @@ def folder(tmp_path: Path, short_file: Path, slurm: Cluster) -> Path:
 
 def verdicts_and_trainings(results: Path) -> dict[str, tuple[object, ...]]:
     """All that must not depend on where it was computed."""
-    found = {}
+    found: dict[str, tuple[object, ...]] = {}
     for path in result_files(results):
         outcomes = read_outcomes(path)
         p = outcomes.provenance
