@@ -33,7 +33,7 @@ def images() -> Tensor:
 @pytest.fixture
 def labels(model: nn.Module, images: Tensor) -> Tensor:
     """Right on most images, so that there is something to attack."""
-    found = model(images).argmax(dim=1)
+    found: Tensor = model(images).argmax(dim=1)
     found[::7] = (found[::7] + 1) % CLASSES
     return found
 
