@@ -17,7 +17,7 @@ from fairbench.protocol.suite_file import suite_names
 
 OPTIONS = {
     "run-all": "--data-dir --device --dry-run --engine --executor --executor-options --help --jobs --json "
-    "--method --plugin --rerun --results --search --seed --set --site --suite --tier --tuned --work-dir",
+    "--method --plugin --rerun --results --search --seed --set --shards --site --suite --tier --tuned --work-dir",
     "tune": "--data-dir --device --executor --executor-options --help --jobs --method --plugin --set --suite --tuned "
     "--work-dir",
     "status": "--engine --help --json --method --plugin --results --search --seed --set --suite --tier --tuned "
@@ -52,7 +52,7 @@ ARGUMENTS = {
 
 DEFAULTS = {
     "run-all": "--suite=digits --work-dir=runs --results=results --data-dir=data --device=auto --executor=local "
-    "--site=site --rerun=never",
+    "--site=site --shards=1 --rerun=never",
     "tune": "--suite=digits --work-dir=runs --data-dir=data --device=auto --executor=local",
     "status": "--suite=digits --work-dir=runs --results=results",
     "evaluate": "--norm=Linf --engine=fairbench --search=fp32 --batch-size=500 --seed=0 --results=results "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fairbench.boards.reading import read_results
+from fairbench.boards.reading import Reader, read_results
 
 WriteRun = Callable[..., Path]
 
@@ -71,3 +71,21 @@ def test_outcomes_that_nobody_reads_are_named(results: Path, write_run: WriteRun
     assert problem.file == place
     above = results.absolute().parents
     assert said.format(results=results, above=above[0], above2=above[1]) in problem.message
+
+
+def test_a_file_is_read_again_only_if_it_has_changed(results: Path, write_run: WriteRun) -> None:
+    """And a suite alone, with the models trained elsewhere that may stand beside it."""
+    first = write_run("trades", seed=0)
+    write_run("trades", seed=0, suite="mnist")
+    write_run("external-mine", seed=0, role="external")
+    reader = Reader(results)
+    before = reader.read().results
+    again = reader.read().results
+    assert [one.rows is other.rows for one, other in zip(before, again, strict=True)] == [True, True, True]
+    write_run("trades", seed=0, cost=2.0)
+    changed = reader.read().results
+    assert [one.rows is other.rows for one, other in zip(before, changed, strict=True)] == [True, False, True]
+    first.unlink()
+    assert len(reader.read().results) == 2
+    alone = Reader(results, suite="mnist").read().results
+    assert [one.file for one in alone] == ["digits/external-mine/seed0.parquet", "mnist/trades/seed0.parquet"]

@@ -25,6 +25,7 @@ from fairbench.execution.executors import make_executor, worker_device
 from fairbench.execution.file_locks import lock_problem
 from fairbench.execution.plan import RunStatus, State
 from fairbench.execution.runner import Runner, Where, needed_tasks, run_statuses
+from fairbench.execution.shards import in_shards
 from fairbench.execution.shipped_plugin import ShippedPlugin
 from fairbench.execution.task import Ended, Ending, Task
 from fairbench.execution.visibility import visible
@@ -52,6 +53,7 @@ def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> 
     elif tasks:
         devices(computing.device)  # a device that this machine lacks is told before anything else
     blocked = _blocked(found, tasks)
+    tasks = in_shards(tasks, computing.shards)
     problems = [*planned.problems, *blocked]
     if computing.dry_run:
         _show_plan(found, tasks, problems, as_json=computing.as_json, console=console)
@@ -77,7 +79,7 @@ def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> 
         command = "the same command" if computing.rerun == "never" else "the same command without --rerun"
         console.print(f"Interrupted. Everything finished so far is kept; {command} goes on from here.")
         return INTERRUPTED
-    return 1 if problems or any(how.ending is not Ending.DONE for how in endings.values()) else 0
+    return 1 if problems or any(endings[task.key].ending is not Ending.DONE for task in _whole(tasks)) else 0
 
 
 def _computed(
@@ -100,7 +102,8 @@ def _computed(
         work_dir=where.work_dir,
         say=partial(console.print, markup=False),
     )
-    reused = len(planned.runs) - len(tasks) - len(_blocked(found, tasks))
+    runs = {task.run.key for task in tasks}
+    reused = len(planned.runs) - len(runs) - len(_blocked(found, tasks))
     with Display(console, total=len(tasks), reused=reused) as display:
 
         def ended(task: Task, how: Ended) -> None:
@@ -119,7 +122,7 @@ def _computed(
         except KeyboardInterrupt:
             return None
     if computing.executor != "local":
-        done = [task for task in tasks if task.judge and endings[task.run.key].ending is Ending.DONE]
+        done = [task for task in _whole(tasks) if task.judge and endings[task.key].ending is Ending.DONE]
         visible(task.run.result_file(task.results) for task in done)
     return endings
 
@@ -162,7 +165,7 @@ def _show_plan(
         console.print(line, markup=False)
     for problem in problems:
         console.print(f"Note: {problem}", markup=False)
-    console.print(f"{len(tasks)} of {len(found)} runs would be computed.")
+    console.print(f"{len(computed)} of {len(found)} runs would be computed.")
 
 
 def _say_duration(tasks: list[Task], planned: Planned, where: Where, computing: Computing, console: Console) -> None:
@@ -174,7 +177,7 @@ def _say_duration(tasks: list[Task], planned: Planned, where: Where, computing: 
         return
     if computing.executor != "local":
         device = worker_device(computing.executor, computing.cluster_options, computing.device)
-        if sentence := estimated(tasks, results=where.results, calibrate=lambda _: None).sentence(device):
+        if sentence := estimated(_whole(tasks), results=where.results, calibrate=lambda _: None).sentence(device):
             console.print(sentence)
         return
     from fairbench.data.loading import load_dataset  # noqa: PLC0415  imports torch
@@ -190,9 +193,14 @@ def _say_duration(tasks: list[Task], planned: Planned, where: Where, computing: 
         training, evaluation = calibrated(run, dataset, device=first)
         return Duration(training=training, evaluation=evaluation)
 
-    sentence = estimated(tasks, results=where.results, calibrate=calibrate).sentence(first.partition(":")[0])
+    sentence = estimated(_whole(tasks), results=where.results, calibrate=calibrate).sentence(first.partition(":")[0])
     if sentence:
         console.print(sentence)
+
+
+def _whole(tasks: Iterable[Task]) -> list[Task]:
+    """Those that are no part of another."""
+    return [task for task in tasks if task.part is None]
 
 
 def _asked_for(boards: Iterable[Board], planned: Planned) -> list[Board]:

@@ -198,12 +198,6 @@ def run_status(  # noqa: PLR0911  one state after the other
     return replace(known, state=State.INTERRUPTED if folder.is_begun else State.NOT_RUN)
 
 
-def is_finished(run: Run, *, results: Path, work_dir: Path, judge: bool) -> bool:
-    """Whether nothing is left to do: its outcomes are there, or without `judge` its checkpoints."""
-    found = run_status(run, results=results, work_dir=work_dir)
-    return found.state is State.DONE if judge else found.trained
-
-
 def _so_far(found: Provenance, run: Run) -> str:
     tier = asked_tier(found)
     if tier != run.suite.evaluation.tier:

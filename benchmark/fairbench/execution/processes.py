@@ -96,9 +96,7 @@ class LocalProcesses:
                 yield event
         except (EOFError, ConnectionError):
             job.process.join()
-            yield self._close(
-                job, Ended(key=job.task.run.key, ending=Ending.FAILED, reason=_death(job.process.exitcode))
-            )
+            yield self._close(job, Ended(key=job.task.key, ending=Ending.FAILED, reason=_death(job.process.exitcode)))
 
     def _close(self, job: _Job, ended: Ended) -> Ended:
         self._jobs.remove(job)
@@ -125,7 +123,7 @@ def _work(task: Task, channel: Connection) -> None:
     threading.Thread(target=_die_with_parent, args=(channel,), daemon=True).start()
 
     def advanced(stage: str, done: int, total: int) -> None:
-        channel.send(Advanced(key=task.run.key, stage=stage, done=done, total=total))
+        channel.send(Advanced(key=task.key, stage=stage, done=done, total=total))
 
     channel.send(execute(task, advanced))
 

@@ -14,11 +14,10 @@ from ray.exceptions import GetTimeoutError, RayError, TaskCancelledError
 
 from fairbench.errors import UserError, first_line
 from fairbench.execution.cluster_options import RayOptions
-from fairbench.execution.plan import is_finished
+from fairbench.execution.finished import is_finished
 from fairbench.execution.probe import Probe, probing
 from fairbench.execution.progress_file import read_progress
 from fairbench.execution.task import Advanced, Ended, Ending, Event, Task
-from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.progress import silent
 
 PROGRESS_SECONDS = 2.0
@@ -94,13 +93,13 @@ class RayTasks:
         ray.shutdown()
 
     def _progress(self, task: Task) -> Iterator[Advanced]:
-        found = read_progress(WorkFolder.of(task.run, task.work_dir).progress)
+        found = read_progress(task.folder.progress)
         if found is None or found.order != task.order or not found.stage:
             return
         said = (found.stage, found.done, found.total)
-        if self._heard.get(task.run.key) != said:
-            self._heard[task.run.key] = said
-            yield Advanced(key=task.run.key, stage=found.stage, done=found.done, total=found.total)
+        if self._heard.get(task.key) != said:
+            self._heard[task.key] = said
+            yield Advanced(key=task.key, stage=found.stage, done=found.done, total=found.total)
 
     def _prove(self, task: Task) -> None:
         """Run a probe on a worker.
@@ -147,11 +146,11 @@ def _ended(reference: Any, task: Task) -> Ended:
     try:
         ended: Ended = ray.get(reference)
     except TaskCancelledError:
-        return Ended(key=task.run.key, ending=Ending.FAILED, reason="its task was cancelled")
+        return Ended(key=task.key, ending=Ending.FAILED, reason="its task was cancelled")
     except RayError as error:
-        if is_finished(task.run, results=task.results, work_dir=task.work_dir, judge=task.judge):
-            return Ended(key=task.run.key, ending=Ending.DONE)
-        return Ended(key=task.run.key, ending=Ending.FAILED, reason=f"Ray lost it: {_said(error)}")
+        if is_finished(task):
+            return Ended(key=task.key, ending=Ending.DONE)
+        return Ended(key=task.key, ending=Ending.FAILED, reason=f"Ray lost it: {_said(error)}")
     return ended
 
 

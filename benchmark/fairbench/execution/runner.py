@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fairbench.execution.plan import RunStatus, State, is_finished, run_status
+from fairbench.execution.finished import is_finished
+from fairbench.execution.plan import RunStatus, State, run_status
+from fairbench.execution.shards import parts_of
 from fairbench.execution.shipped_plugin import ShippedPlugin
-from fairbench.execution.task import Advanced, Ended, Ending, Event, Executor, Rerun, Task
+from fairbench.execution.task import Advanced, Ended, Ending, Event, Executor, Rerun, Shard, Task, task_key
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.run import Run
 
@@ -141,7 +143,8 @@ class Runner:
             reasons: why runs that are no task have no weights, by key.
         """
         self._reasons = reasons or {}
-        self._waiting = {task.run.key: task for task in tasks}
+        self._waiting = {task.key: task for task in tasks}
+        self._parts = parts_of(self._waiting.values())
         self._running: dict[str, Task] = {}
         self._endings: dict[str, Ended] = {}
         self._held: dict[str, float] = {}
@@ -158,7 +161,7 @@ class Runner:
 
     def _hand_over(self, ready: Sequence[Task]) -> None:
         for task in ready:
-            self._running[task.run.key] = self._waiting.pop(task.run.key)
+            self._running[task.key] = self._waiting.pop(task.key)
         if ready:
             self._executor.submit(ready)
         for task in ready:
@@ -189,47 +192,69 @@ class Runner:
         for key, task in list(self._waiting.items()):
             if len(ready) >= idle:
                 break
-            missing = [run for run in _needs(task) if self._lacks(run, task)]
-            pending = [run for run in missing if run.key in self._waiting or run.key in self._running]
-            if missing and not pending:
-                failed = missing[0]
-                known = self._endings[failed.key].reason if failed.key in self._endings else None
-                known = known or self._reasons.get(failed.key) or "it was not run"
-                reason = f"it needs {failed.title}, which has no weights: {known}"
+            if (reason := self._never(task)) is not None:
                 self._end(task, Ended(key=key, ending=Ending.FAILED, reason=reason))
-            elif not missing and not self._is_held(task):
-                if key in self._held and _is_finished(task):
+            elif not self._must_wait(task) and not self._is_held(task):
+                if key in self._held and is_finished(task):
                     self._end(task, Ended(key=key, ending=Ending.DONE))
                 else:
                     ready.append(task)
         return ready
+
+    def _never(self, task: Task) -> str | None:
+        """Why a task cannot start any more; None if it can, or may later.
+
+        A shard that failed costs nothing but time: whoever judges the run attacks its images as well.
+        """
+        training = self._endings.get(task_key(task.run, "training"))
+        if task.part != "training" and training is not None and training.ending is not Ending.DONE:
+            return training.reason
+        missing = [run for run in _needs(task) if self._lacks(run, task)]
+        if not missing or any(self._pending(run) for run in missing):
+            return None
+        failed = missing[0]
+        known = next((self._endings[key].reason for key in _keys(failed) if key in self._endings), None)
+        known = known or self._reasons.get(failed.key) or "it was not run"
+        return f"it needs {failed.title}, which has no weights: {known}"
+
+    def _must_wait(self, task: Task) -> bool:
+        """Whether something that a task needs is still computed."""
+        before = self._parts.get(task.run.key, ())
+        if isinstance(task.part, Shard):
+            before = [key for key in before if key == task_key(task.run, "training")]
+        others = task.part == "training" or all(key in self._endings for key in before)
+        return not others or any(self._lacks(run, task) for run in _needs(task))
+
+    def _pending(self, run: Run) -> bool:
+        return any(key in self._waiting or key in self._running for key in _keys(run))
 
     def _lacks(self, run: Run, task: Task) -> bool:
         """Whether the weights of a prerequisite are still missing, or about to be replaced.
 
         Who has computed them knows better than the file system of this machine, which may not show them yet.
         """
-        pending = self._waiting.get(run.key) or self._running.get(run.key)
-        if pending is not None and pending.fresh:
+        giving = [self._waiting.get(key) or self._running.get(key) for key in _keys(run)]
+        if any(other is not None and other.fresh for other in giving):
             return True
-        done = run.key in self._endings and self._endings[run.key].ending is Ending.DONE
+        done = any(key in self._endings and self._endings[key].ending is Ending.DONE for key in _keys(run))
         return not done and not WorkFolder.of(run, task.work_dir).is_trained
 
     def _is_held(self, task: Task) -> bool:
         """Whether somebody else still computes a run that was found busy, as far as its lock tells from here."""
-        looked_at = self._held.get(task.run.key)
+        looked_at = self._held.get(task.key)
         if looked_at is None or looked_at > time.monotonic():
             return looked_at is not None
-        self._held[task.run.key] = time.monotonic() + BUSY_SECONDS
-        return WorkFolder.of(task.run, task.work_dir).is_locked
+        self._held[task.key] = time.monotonic() + BUSY_SECONDS
+        return task.folder.is_locked
 
 
-def _is_finished(task: Task) -> bool:
-    return is_finished(task.run, results=task.results, work_dir=task.work_dir, judge=task.judge)
+def _keys(run: Run) -> tuple[str, str]:
+    """Of the tasks that may give a run its weights."""
+    return task_key(run, "training"), run.key
 
 
 def _needs(task: Task) -> list[Run]:
     """Whose weights a task reads: nobody's if it is trained and only lacks its evaluation."""
-    if WorkFolder.of(task.run, task.work_dir).is_trained and not task.fresh:
+    if isinstance(task.part, Shard) or (WorkFolder.of(task.run, task.work_dir).is_trained and not task.fresh):
         return []
     return [run for _, run in task.run.prerequisites]

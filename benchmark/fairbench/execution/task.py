@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from uuid import uuid4
 
 from fairbench.execution.shipped_plugin import ShippedPlugin
+from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.run import Run
 
 Rerun = Literal["never", "failed", "always"]
@@ -23,9 +24,27 @@ class Ending(Enum):
     INTERRUPTED = "interrupted"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shard:
+    """A share of the images on which one run is attacked; with the others it makes the whole.
+
+    Attributes:
+        number: from 1.
+        of: how many there are.
+    """
+
+    number: int
+    of: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"shard-{self.number}-of-{self.of}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One run to compute.
+    """One run to compute, or a part of it.
 
     Attributes:
         run: which.
@@ -36,6 +55,7 @@ class Task:
         device: `auto`, `cpu`, `cuda` or `cuda:i`, of the machine that computes.
         judge: False if only the checkpoints are missing (the outcomes came from elsewhere).
         fresh: forget earlier work and replace an existing result.
+        part: the training alone, or a shard of the attacks; None for all that is missing.
         order: identifies this task among others on the same run; all attempts to carry it out have it.
     """
 
@@ -47,7 +67,31 @@ class Task:
     device: str = "auto"
     judge: bool = True
     fresh: bool = False
+    part: Literal["training"] | Shard | None = None
     order: str = field(default_factory=lambda: uuid4().hex)
+
+    @property
+    def key(self) -> str:
+        """Of the run, and of the part if it is one."""
+        return task_key(self.run, self.part)
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        if isinstance(self.part, Shard):
+            return f"{self.run.title}, attacks {self.part.number} of {self.part.of}"
+        return f"{self.run.title}, {self.part}" if self.part else self.run.title
+
+    @property
+    def folder(self) -> WorkFolder:
+        """Where it works, under a lock of its own."""
+        whole = WorkFolder.of(self.run, self.work_dir)
+        return WorkFolder(whole.attacks / self.part.name) if isinstance(self.part, Shard) else whole
+
+
+def task_key(run: Run, part: Literal["training"] | Shard | None = None) -> str:
+    """What a task is known by."""
+    return f"{run.key}/{part.name if isinstance(part, Shard) else part}" if part else run.key
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

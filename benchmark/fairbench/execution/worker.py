@@ -23,12 +23,13 @@ from fairbench.errors import TrainingFailedError, UserError
 from fairbench.evaluation.chance import chance_remark
 from fairbench.evaluation.circumstances import circumstances
 from fairbench.evaluation.judgement import judge
+from fairbench.evaluation.sharing import attack_share, gather
 from fairbench.execution.devices import devices
 from fairbench.execution.file_locks import lock_problem
-from fairbench.execution.plan import is_finished
+from fairbench.execution.finished import is_finished
 from fairbench.execution.privileges import privileges
 from fairbench.execution.progress_file import ProgressFile
-from fairbench.execution.task import Ended, Ending, Task
+from fairbench.execution.task import Ended, Ending, Shard, Task
 from fairbench.execution.visibility import visible
 from fairbench.method import registry
 from fairbench.method.attack_registry import resolve
@@ -49,9 +50,8 @@ PATIENCE = 2.0
 
 
 def execute(task: Task, progress: Progress) -> Ended:
-    """Compute a run; never raises for what goes wrong inside it."""
-    folder = WorkFolder.of(task.run, task.work_dir)
-    key = task.run.key
+    """Compute a run or a part of it; never raises for what goes wrong inside it."""
+    folder, key = task.folder, task.key
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         if problem := lock_problem(folder.path):
@@ -75,15 +75,15 @@ def _locked(task: Task, folder: WorkFolder, progress: Progress) -> Ended:
     if task.fresh and not folder.is_cleared_for(task.order):
         folder.clear(task.order)
         result.unlink(missing_ok=True)
-    elif is_finished(run, results=task.results, work_dir=task.work_dir, judge=task.judge):
-        return Ended(key=run.key, ending=Ending.DONE)
+    elif is_finished(task):
+        return Ended(key=task.key, ending=Ending.DONE)
     folder.forget_failure()
     try:
         _compute(task, folder, progress)
     except TrainingFailedError as error:
         if not task.judge:
             folder.remember_failure(str(error), training=True)
-        return Ended(key=run.key, ending=Ending.FAILED, reason=str(error))
+        return Ended(key=task.key, ending=Ending.FAILED, reason=str(error))
     except Exception as error:  # noqa: BLE001  the border of a run: its problem must not stop the others
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         if is_out_of_memory(error):
@@ -94,8 +94,8 @@ def _locked(task: Task, folder: WorkFolder, progress: Progress) -> Ended:
         traceback.print_exc()
         folder.remember_failure(reason)
         where = "" if isinstance(error, UserError) else f" (details in {folder.log})"
-        return Ended(key=run.key, ending=Ending.FAILED, reason=reason + where)
-    return Ended(key=run.key, ending=Ending.DONE)
+        return Ended(key=task.key, ending=Ending.FAILED, reason=reason + where)
+    return Ended(key=task.key, ending=Ending.DONE)
 
 
 def _compute(task: Task, folder: WorkFolder, progress: Progress) -> None:
@@ -104,6 +104,9 @@ def _compute(task: Task, folder: WorkFolder, progress: Progress) -> None:
     _check_data(run)
     dataset = load_dataset(run.suite.dataset, folder=run.suite.folder, data_dir=task.data_dir)
     method = registry.create(run.method, dict(run.parameters), plugins=[plugin.checked() for plugin in task.plugins])
+    if isinstance(task.part, Shard):
+        _attack_share(task, task.part, dataset, progress)
+        return
     result = run.result_file(task.results)
     if not folder.is_trained:
         try:
@@ -123,8 +126,9 @@ def _compute(task: Task, folder: WorkFolder, progress: Progress) -> None:
                 provenance = _failed(_known(task, method, dataset), error)
                 write_outcomes(result, Outcomes(rows=no_rows(), provenance=provenance))
             raise
-    if not task.judge:
+    if not task.judge or task.part == "training":
         return
+    gather(folder.attacks, run.suite.evaluation)
     trained = read_trained(folder)
     selected, last = (_load(folder, rule, run, dataset).to(device) for rule in CHECKPOINTS)
     began = time.monotonic()
@@ -147,6 +151,24 @@ def _compute(task: Task, folder: WorkFolder, progress: Progress) -> None:
     known = replace(known, warnings=[*known.warnings, guessing]) if guessing else known
     provenance = _done(judgement.recorded(known), trained, seconds=seconds)
     write_outcomes(result, Outcomes(rows=judgement.rows, provenance=provenance))
+
+
+def _attack_share(task: Task, shard: Shard, dataset: Dataset, progress: Progress) -> None:
+    """Of a network that another task has trained."""
+    run, device = task.run, torch.device(task.device)
+    attack_share(
+        _trained_model(task, run, dataset).to(device),
+        dataset.test.images.to(device),
+        dataset.test.labels.to(device),
+        number=shard.number,
+        of=shard.of,
+        classes=dataset.classes,
+        threat=run.suite.threat,
+        evaluation=run.suite.evaluation,
+        folder=task.folder.attacks,
+        indices=dataset.test_indices,
+        progress=progress,
+    )
 
 
 def _known(task: Task, method: Method, dataset: Dataset) -> Provenance:

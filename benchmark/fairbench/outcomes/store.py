@@ -87,10 +87,11 @@ def write_outcomes(path: Path, outcomes: Outcomes) -> None:
     _check_rows(outcomes, origin=str(path))
     table = pa.Table.from_pandas(outcomes.rows, schema=_schema(outcomes.rows.columns), preserve_index=False)
     table = table.replace_schema_metadata()
-    options = {"compression": "zstd", "store_schema": False}  # the types of Parquet say all
-    with atomic(path) as temporary, pq.ParquetWriter(temporary, table.schema, **options) as writer:
+    # Arrow's own copy of the schema would hold the provenance once more, and says nothing that parquet does not.
+    stored = {"compression": "zstd", "store_schema": False}
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, table.schema, **stored) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata(to_metadata(outcomes.provenance))  # once; a schema's are stored twice
+        writer.add_key_value_metadata(to_metadata(outcomes.provenance))
 
 
 def read_outcomes(path: Path) -> Outcomes:

@@ -22,26 +22,28 @@ minutes = 30
 SLOW = """
 import time
 from dataclasses import dataclass
-from fairbench import Card, Method, cross_entropy, hyperparameter
+from pathlib import Path
+from fairbench import Card, Method, cross_entropy
 
 CARD = Card(title="S", authors="A", venue="V", year=2026, link="https://example.org", bibtex="@a", code_licence="")
+HOLD = Path(__file__).with_name("hold")
 
 @dataclass(kw_only=True)
 class Slow(Method):
-    "Clean training that takes its time."
+    "Clean training that waits after its first epoch for as long as it is told."
     card = CARD
-    pause: float = hyperparameter(0.25, "seconds of a step")
     def loss(self, batch):
-        time.sleep(self.pause)
+        while batch.progress > 0.4 and HOLD.exists():
+            time.sleep(0.1)
         return cross_entropy(self.model(batch.images), batch.labels).mean()
 
 @dataclass(kw_only=True)
 class Endless(Method):
-    "Clean training whose epochs are longer than a job."
+    "Clean training whose first epoch is longer than a job."
     card = CARD
     def loss(self, batch):
-        time.sleep(20)
-        return cross_entropy(self.model(batch.images), batch.labels).mean()
+        while True:
+            time.sleep(0.1)
 """
 
 ON_SLURM = ("run-all", "--suite", "short.toml", "--executor", "slurm", "--executor-options", "cluster.toml")
@@ -57,12 +59,13 @@ def folder(tmp_path: Path, short_file: Path, slurm: Cluster) -> Path:
     assert slurm
     (tmp_path / "cluster.toml").write_text(OPTIONS)
     (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "hold").touch()
     return tmp_path
 
 
 def verdicts_and_trainings(results: Path) -> dict[str, tuple[object, ...]]:
     """All that must not depend on where it was computed."""
-    found = {}
+    found: dict[str, tuple[object, ...]] = {}
     for path in result_files(results):
         outcomes = read_outcomes(path)
         p = outcomes.provenance
@@ -99,7 +102,7 @@ def test_equal_to_local_although_a_worker_is_killed(
     os.kill(told(folder, "trades")["process"], signal.SIGKILL)
     local = fairbench("run-all", "--suite", "short.toml", *methods, "--results", "local", "--work-dir", "here")
     assert local.returncode == 0, local.stdout
-    output, _ = process.communicate(timeout=180)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     assert "was lost (FAILED); it is submitted again" in output
     assert verdicts_and_trainings(folder / "results") == verdicts_and_trainings(folder / "local")
@@ -124,14 +127,16 @@ def test_the_next_command_adopts_what_lives_and_a_preempted_job_goes_on(
     assert (run["state"], run["reason"].split()[0]) == ("running", "training")
     first.send_signal(signal.SIGKILL)
     first.wait()
-    job = job_of(folder)
+    job, worker = job_of(folder), told(folder)["process"]
     slurm("sbatch", "-p", "urgent", "-N2", "--exclusive", "--output=/dev/null", "--wrap", "sleep 0.1")
     waiting(lambda: slurm.jobs()[job] == "PENDING", "it is preempted")
     (run,) = json.loads(fairbench("status", *SLOWLY[1:3], *SLOWLY[7:], "--json").stdout)["runs"]
     assert (run["state"], run["reason"]) == ("queued", f"job {job}: BeginTime")
     others = [start(*SLOWLY), start(*SLOWLY)]
     slurm.let_go_on(job)
-    outputs = [other.communicate(timeout=180)[0] for other in others]
+    waiting(lambda: told(folder)["process"] != worker, "it goes on")
+    (folder / "hold").unlink()
+    outputs = [other.communicate(timeout=240)[0] for other in others]
     assert [other.returncode for other in others] == [0, 0], outputs
     assert all("1 jobs of an earlier command go on." in output for output in outputs)
     assert len(slurm.jobs()) - len(before) == 3  # the probe, the run, and the urgent job
@@ -140,7 +145,7 @@ def test_the_next_command_adopts_what_lives_and_a_preempted_job_goes_on(
 
 def test_ctrl_c_empties_the_queue(start: Start, slurm: Cluster, folder: Path, waiting: Any) -> None:
     process = start(*SLOWLY, "--seed", "1")
-    waiting(lambda: told(folder).get("stage") == "training", "it trains")
+    waiting(lambda: trains(folder), "it trains")
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
@@ -153,17 +158,18 @@ def test_a_plugin_computes_as_it_was_when_its_job_was_queued(
     start: Start, slurm: Cluster, folder: Path, waiting: Any
 ) -> None:
     """And a job that its owner cancels is not submitted again."""
+    (folder / "hold").unlink()
     gate = folder / "gate"
     gate.touch()
     closed = f'[ -z "$SLURM_ARRAY_TASK_ID" ] || while [ -e {gate} ]; do sleep 0.1; done'  # the probe is no array
     (folder / "cluster.toml").write_text(f"{OPTIONS}setup = ['{closed}']\n")
-    process = start(*SLOWLY, "--seed", "1", "--set", "pause=0")
+    process = start(*SLOWLY, "--seed", "1")
     waiting(lambda: len(list(folder.glob("runs/**/job.json"))) == 2, "both wait")
-    (folder / "slow.py").write_text(SLOW.replace("time.sleep", "no_longer_there"))
+    (folder / "slow.py").write_text(SLOW.replace("cross_entropy(self", "no_longer_there(self"))
     second = next(folder.glob("runs/short/*/seed1-*/job.json"))
     slurm("scancel", json.loads(second.read_text())["job"])
     gate.unlink()
-    output, _ = process.communicate(timeout=180)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode == 1, output
     assert "seed 0: done" in output
     assert "was cancelled" in output
@@ -184,9 +190,10 @@ def test_at_its_time_limit_a_job_is_queued_again_unless_an_epoch_is_longer(
         slurm("scancel", "--signal=USR2", job)
     for job in jobs:
         slurm.let_go_on(job)
+    (folder / "hold").unlink()
     waiting(lambda: told(folder, "endless")["process"] != attempt and told(folder, "endless")["stage"], "once more")
     slurm("scancel", "--signal=USR2", jobs[1])
-    output, _ = process.communicate(timeout=180)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode == 1, output
     assert "2 jobs of 2 minutes, one after the other, ended before another epoch was done" in " ".join(output.split())
     assert len(read_outcomes(folder / "results/short/slow/seed0.parquet").provenance.history) == 3
@@ -196,20 +203,20 @@ def test_a_lost_node_keeps_its_run_and_nobody_computes_it_twice(
     start: Start, slurm: Cluster, folder: Path, waiting: Any
 ) -> None:
     """What it had started runs on; the job that Slurm starts again elsewhere finds the run busy."""
-    process = start(*SLOWLY, "--set", "pause=0.8")
-    method = "slow-*"
-    waiting(lambda: told(folder, method).get("stage") == "training", "it trains")
-    job = job_of(folder, method)
+    process = start(*SLOWLY)
+    waiting(lambda: trains(folder), "it trains")
+    job, worker = job_of(folder), told(folder)["process"]
     node = slurm("squeue", "-h", "-j", job, "-o", "%N")
-    worker = told(folder, method)["process"]
     slurm.kill_node(node)
     try:
         slurm.let_go_on(job)
-        output, _ = process.communicate(timeout=180)
+        waiting(lambda: slurm.jobs()[job] == "COMPLETED", "it finds the run busy")
+        (folder / "hold").unlink()
+        output, _ = process.communicate(timeout=240)
     finally:
         slurm.start_node(node)
     assert process.returncode == 0, output
-    assert told(folder, method)["process"] == worker
+    assert told(folder)["process"] == worker
     (path,) = result_files_of(folder)
     assert len(read_outcomes(path).provenance.history) == 3
 

@@ -60,12 +60,20 @@ class Computing(Machine):
 
     Attributes:
         site: where the page is written, while runs end and at the end.
+        shards: workers that share the evaluation of one run.
         rerun: what is computed again although it has an outcome.
         dry_run: show the plan instead.
         as_json: the plan as JSON.
     """
 
     site: Path = option("--site", "Where the page is written.", default=Path("site"), kind=FOLDER)
+    shards: int = option(
+        "--shards",
+        "Workers that share the evaluation of a run; shortens the end of few long runs.",
+        default=1,
+        kind=click.IntRange(1, 1000),
+        metavar="N",
+    )
     rerun: Rerun = option(
         "--rerun",
         "What to compute again although it has an outcome.",

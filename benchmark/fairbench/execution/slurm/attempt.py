@@ -13,7 +13,6 @@ from submitit.core.utils import DelayedSubmission
 from fairbench.errors import UserError
 from fairbench.execution.freed_memory import keep_freed_memory
 from fairbench.execution.task import Ended, Task
-from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.progress import silent
 
 ATTEMPTS = 2
@@ -67,6 +66,6 @@ class Attempt:
 
 def standing(task: Task) -> Mapping[str, int]:
     """Changes whenever there is more to go on from: an epoch, a checkpoint, a batch of verdicts."""
-    folder = WorkFolder.of(task.run, task.work_dir)
+    folder = task.folder
     kept = [folder.state, folder.summary, *sorted(folder.attacks.glob("*.jsonl"))]
     return {path.name: path.stat().st_mtime_ns for path in kept if path.exists()}

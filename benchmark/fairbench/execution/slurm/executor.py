@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from fairbench.errors import UserError
 from fairbench.execution.cluster_options import SlurmOptions
-from fairbench.execution.plan import is_finished
+from fairbench.execution.finished import is_finished
 from fairbench.execution.probe import probing
 from fairbench.execution.progress_file import read_progress
 from fairbench.execution.slurm.attempt import Attempt
@@ -27,7 +27,6 @@ from fairbench.execution.slurm.queue import SECONDS, Queue
 from fairbench.execution.slurm.submission import answer, answers, log_of, submit_array
 from fairbench.execution.task import Advanced, Ended, Ending, Event, Task
 from fairbench.execution.visibility import PATIENCE
-from fairbench.outcomes.work_folder import WorkFolder
 
 LOSSES = 3
 """How often a run is submitted again whose job was lost."""
@@ -127,7 +126,7 @@ class SlurmExecutor:
         self._queue.cancel(adopted, name=self._name)
         for job in self._live.values():
             if self._owns(job):
-                WorkFolder.of(job.task.run, job.task.work_dir).job.unlink(missing_ok=True)
+                job.task.folder.job.unlink(missing_ok=True)
         self._live.clear()
         self._lock.release()
 
@@ -146,7 +145,7 @@ class SlurmExecutor:
 
     def _adopt(self, task: Task) -> bool:
         """Whether a job that lives does this task; one that does something else, and nobody watches, is cancelled."""
-        found = read_job(WorkFolder.of(task.run, task.work_dir).job)
+        found = read_job(task.folder.job)
         known = self._queue.jobs.get(found.job) if found else None
         if found is None or known is None or not known.lives or found.folder == str(self._folder):
             return False
@@ -156,7 +155,7 @@ class SlurmExecutor:
             return False
         array = next(self._arrays)
         self._at_once[array] = 1
-        self._live[task.run.key] = _Job(task=replace(task, order=found.order), submitted=found, array=array)
+        self._live[task.key] = _Job(task=replace(task, order=found.order), submitted=found, array=array)
         return True
 
     def _submit(self, tasks: Sequence[tuple[Task, int]]) -> None:
@@ -172,8 +171,8 @@ class SlurmExecutor:
             submitted = SubmittedJob(
                 job=job, folder=str(self._folder), order=task.order, content=content_of(task), lost=lost
             )
-            write_job(WorkFolder.of(task.run, task.work_dir).job, submitted)
-            self._live[task.run.key] = _Job(task=task, submitted=submitted, array=array)
+            write_job(task.folder.job, submitted)
+            self._live[task.key] = _Job(task=task, submitted=submitted, array=array)
         self._queue.ask()
 
     def _look_at(self, job: _Job, lost: list[tuple[Task, int]]) -> Iterator[Event]:
@@ -191,14 +190,14 @@ class SlurmExecutor:
         if now - job.gone < (PATIENCE if state in ("COMPLETED", "gone") else SECONDS):
             return  # its answer may not be visible yet
         task, times = job.task, job.submitted.lost
-        if is_finished(task.run, results=task.results, work_dir=task.work_dir, judge=task.judge):
-            yield self._end(job, Ended(key=task.run.key, ending=Ending.DONE))
+        if is_finished(task):
+            yield self._end(job, Ended(key=task.key, ending=Ending.DONE))
         elif state == "PREEMPTED":
             lost.append((task, times))
         elif state == "CANCELLED":
             yield self._end(job, _failed(job, f"job {job.submitted.job} was cancelled"))
         elif times < LOSSES:
-            self._say(f"{task.run.title}: job {job.submitted.job} was lost ({state}); it is submitted again.")
+            self._say(f"{task.title}: job {job.submitted.job} was lost ({state}); it is submitted again.")
             lost.append((task, times + 1))
         else:
             advice = " Raise `minutes` in the executor options." if state == "TIMEOUT" else ""
@@ -209,18 +208,18 @@ class SlurmExecutor:
 
     def _progress(self, job: _Job) -> Iterator[Advanced]:
         """What its attempt said last; nothing that another one left."""
-        found = read_progress(WorkFolder.of(job.task.run, job.task.work_dir).progress)
+        found = read_progress(job.task.folder.progress)
         if found is None or found.order != job.task.order or not found.stage:
             return
         said = (found.stage, found.done, found.total)
-        if self._heard.get(job.task.run.key) != said:
-            self._heard[job.task.run.key] = said
-            yield Advanced(key=job.task.run.key, stage=found.stage, done=found.done, total=found.total)
+        if self._heard.get(job.task.key) != said:
+            self._heard[job.task.key] = said
+            yield Advanced(key=job.task.key, stage=found.stage, done=found.done, total=found.total)
 
     def _end(self, job: _Job, ended: Ended) -> Ended:
-        del self._live[job.task.run.key]
+        del self._live[job.task.key]
         with contextlib.suppress(OSError):
-            WorkFolder.of(job.task.run, job.task.work_dir).job.unlink(missing_ok=True)
+            job.task.folder.job.unlink(missing_ok=True)
         return ended
 
     def _prove(self, task: Task) -> None:
@@ -260,7 +259,7 @@ class SlurmExecutor:
 
 
 def _failed(job: _Job, reason: str) -> Ended:
-    return Ended(key=job.task.run.key, ending=Ending.FAILED, reason=reason)
+    return Ended(key=job.task.key, ending=Ending.FAILED, reason=reason)
 
 
 def _ending(job: _Job) -> Ended:

@@ -62,7 +62,7 @@ def content_of(task: Task) -> str:
     plugins = [[str(plugin.file.path), plugin.code_sha256] for plugin in task.plugins]
     return content_key(
         {
-            "run": task.run.key,
+            "task": task.key,
             "judge": task.judge,
             "device": task.device,
             "folders": folders,

@@ -95,4 +95,4 @@ def answer(folder: Path, job: str) -> object:
 
 def log_of(folder: Path, job: str) -> Path:
     """What a job has printed, apart from the log of its run."""
-    return JobPaths(folder, job_id=job).stderr
+    return Path(JobPaths(folder, job_id=job).stderr)

@@ -70,8 +70,8 @@ class Display:
 
     def started(self, task: Task) -> None:
         """A task is handed over; it has a bar as soon as it says something, which in a queue may take a day."""
-        key = task.run.key
-        self._titles[key] = task.run.title
+        key = task.key
+        self._titles[key] = task.title
         self._shares.setdefault(key, 0.0)  # a task that found its run busy starts again
         self._spoken[key] = time.monotonic()
         self._update_overall()
@@ -97,14 +97,14 @@ class Display:
     def ended(self, task: Task, ended: Ended) -> None:
         """A task ended; failures say why at once."""
         self._ended += 1
-        bar = self._bars.pop(task.run.key, None)
-        self._shares.pop(task.run.key, None)
+        bar = self._bars.pop(task.key, None)
+        self._shares.pop(task.key, None)
         if bar is not None:
             self._progress.remove_task(bar)
         self._update_overall()
         mark = "done" if ended.ending is Ending.DONE else "[red]failed[/red]"
         count = f"[{self._ended}/{self._total}]".replace("[", r"\[")
-        self._console.print(f"{count} {task.run.title}: {mark}")
+        self._console.print(f"{count} {task.title}: {mark}")
         if ended.reason:
             self._console.print(f"    {ended.reason}", markup=False)
 
