@@ -32,6 +32,7 @@ OPTIONS = {
     "review": "--batch-size --comment --data-dir --dataset --device --help --limit --record --results --run-code "
     "--seed --suite --tolerance",
     "report": "--check --help --results --site",
+    "release": "--date --help --note --results",
     "compare": "--board --help --results --suite",
     "export": "--board --format --help --results --suite",
     "protocol": "--help --suite",
@@ -44,6 +45,7 @@ ARGUMENTS = {
     "verify": "FILE.parquet",
     "submit": "RUN|FILE.parquet...",
     "review": "BUNDLE",
+    "release": "SUITE",
     "compare": "A B",
     "list": "KIND",
     "new-method": "NAME",
@@ -61,6 +63,7 @@ DEFAULTS = {
     "submit": "--to=submissions --results=results --work-dir=runs --data-dir=data",
     "review": "--results=results --limit=100 --tolerance=0 --data-dir=data --batch-size=500 --device=auto",
     "report": "--results=results --site=site",
+    "release": "--results=results",
     "compare": "--results=results",
     "export": "--format=csv --results=results",
     "protocol": "--suite=digits",

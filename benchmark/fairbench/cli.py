@@ -129,6 +129,18 @@ def report(results: Path, site: Path, *, check: bool) -> None:
 
 
 @main.command()
+@click.argument("suite")
+@click.option("--results", type=FOLDER, default=Path("results"), show_default=True, help="Outcomes of all boards.")
+@click.option("--date", "day", default="", metavar="YYYY-MM-DD", help="Of the release; default: today.")
+@click.option("--note", default="", metavar="TEXT", help="What it is about, in a sentence.")
+def release(suite: str, results: Path, day: str, note: str) -> None:
+    """Make the board of a suite, as it is, its next version, which never changes again."""
+    from fairbench.commands.release import release as command  # noqa: PLC0415
+
+    raise SystemExit(command(suite, results, day=day, note=note))
+
+
+@main.command()
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
 @options

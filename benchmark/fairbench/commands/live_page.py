@@ -3,10 +3,11 @@
 import time
 from pathlib import Path
 
-from fairbench.boards.board import Board
+from fairbench.boards.board import Board, Problem
 from fairbench.boards.building import boards_of
 from fairbench.boards.reading import Reader
-from fairbench.commands.report import with_literature
+from fairbench.boards.releases import Release, read_releases
+from fairbench.commands.report import with_history, with_literature
 from fairbench.method import registry
 from fairbench.report.site.page import write_site
 
@@ -26,6 +27,7 @@ class LivePage:
         self._results, self._reader = results, Reader(results)
         self._site = site
         self._not_before = 0.0
+        self._released: tuple[tuple[Release, ...], tuple[Problem, ...]] | None = None
 
     def refreshed(self) -> tuple[Board, ...] | None:
         """The boards, if the page was due and is written; None if it was written a moment ago."""
@@ -35,6 +37,8 @@ class LivePage:
         """The boards, once the page shows all outcomes that there are."""
         began = time.monotonic()
         boards, published = with_literature(boards_of(self._reader, expected=registry.names()), self._results)
-        write_site(boards, self._site, literature=published)
+        self._released = self._released or read_releases(self._results)
+        boards, history = with_history(boards, self._results, self._released)
+        write_site(boards, self._site, literature=published, history=history)
         self._not_before = time.monotonic() + SHARE * (time.monotonic() - began)
         return boards.boards

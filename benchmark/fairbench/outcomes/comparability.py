@@ -19,6 +19,9 @@ from fairbench.outcomes.provenance import Provenance
 from fairbench.protocol.attack_names import TIERS
 from fairbench.protocol.suite import ADDED, Evaluation, Recipe, Threat
 
+UNRECORDED_ENGINE = "4"
+"""Version of our engine of outcomes that do not say it: it was recorded from that one on."""
+
 Protocol = dict[str, Any]
 """Plain values, as `fairbench.protocol.suite.protocol_description` makes them."""
 
@@ -57,6 +60,13 @@ def asked_tier(provenance: Provenance) -> str:
 def reached_tier(provenance: Provenance) -> str:
     """The tier in which a run counts: whose attacks its images faced, or would have faced if it failed."""
     return provenance.tier or asked_tier(provenance)
+
+
+def engine_of(provenance: Provenance) -> str:
+    """Whose AutoAttack judged a run, with its version; boards of different versions are not released as one."""
+    if _evaluation(provenance)["engine"] == "reference":
+        return f"pyautoattack {provenance.versions.get('pyautoattack', '?')}"
+    return f"fairbench {provenance.versions.get('engine', UNRECORDED_ENGINE)}"
 
 
 def judged_protocol(provenance: Provenance, *, tier: str = "") -> Protocol:

@@ -11,14 +11,11 @@ from typing import Any
 
 from fairbench.errors import UserError
 from fairbench.identity import content_key
-from fairbench.outcomes.comparability import check_description
+from fairbench.outcomes.comparability import UNRECORDED_ENGINE, check_description
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.store import Outcomes
 from fairbench.protocol.suite import PROTOCOL, Suite, protocol_description
 from fairbench.submission.verdicts import contradictions
-
-UNRECORDED_ENGINE = "4"
-"""Of outcomes that do not say by which version of our engine they were made: it was recorded from that one on."""
 
 _CARD = ("title", "authors", "venue", "link", "bibtex", "code_licence")
 _MARKUP = re.compile(r"<\s*[/!?]?\s*[A-Za-z]|javascript\s*:|&#|\]\(", re.IGNORECASE)
