@@ -236,6 +236,6 @@ def test_the_pages_name_what_exists(page: str) -> None:
     assert named
     for span in sorted(named):
         path, _, inside = span.partition("::")
-        found = [base / path for base in (ROOT, CORE) if (base / path).exists()]
+        found = [base / path for base in (ROOT, CORE, ROOT / ".github") if (base / path).exists()]
         assert found, f"{page} names {path}, which is not there"
         assert re.search(rf"\b{inside}\b", found[0].read_text(encoding="utf-8")) if inside else True, span

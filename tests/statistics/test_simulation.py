@@ -163,7 +163,7 @@ def test_the_table(name: str) -> None:
         print(f" {one.width / one.oracle:7.2f} {one.difference_coverage:7.1f}", end="")
         print(f" {one.error:6.1f} {one.baseline_error:7.1f} {one.power:6.1f} {one.baseline_power:7.1f}")
         assert one.coverage >= 93
-        if key == "average" or not name.startswith(WIDER):
+        if len(scene.profiles) > 2 and (key == "average" or not name.startswith(WIDER)):  # two lend each other nothing
             assert one.width <= 1.05 * WIDEST * one.oracle
         # Three standard errors of 5 %.
         assert max(one.error, one.baseline_error) <= 6.5 + 300 * np.sqrt(0.05 * 0.95 / repetitions)

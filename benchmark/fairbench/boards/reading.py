@@ -13,6 +13,7 @@ from fairbench.boards.board import Problem
 from fairbench.boards.seed_result import SeedResult
 from fairbench.boards.verified_results import with_receipts
 from fairbench.errors import UserError
+from fairbench.outcomes import board_version
 from fairbench.outcomes.comparability import asked_tier, check_description, read_audit
 from fairbench.outcomes.metrics import class_accuracies
 from fairbench.outcomes.store import NOT_RUN, Outcomes, read_outcomes, result_files, stray_files
@@ -55,8 +56,12 @@ class Reader:
         contents = [content for _, content in self._known.values()]
         results, unfit = with_receipts([one for one in contents if isinstance(one, SeedResult)], self._folder)
         unreadable = (one for one in contents if isinstance(one, Problem))
-        strays = (_misplaced(path, self._folder) for path in stray_files(self._folder))
+        strays = (_misplaced(path, self._folder) for path in stray_files(self._folder) if not self._released(path))
         return Read(results=tuple(results), problems=(*unreadable, *unfit, *strays))
+
+    def _released(self, path: Path) -> bool:
+        """Whether it belongs to a version of a board, which is read elsewhere."""
+        return path.relative_to(self._folder).parts[1:2] == (board_version.FOLDER,)
 
     def _one(self, path: Path) -> SeedResult | Problem:
         file = path.relative_to(self._folder).as_posix()
