@@ -21,8 +21,9 @@ OPTIONS = {
     "tune": "--data-dir --device --help --jobs --method --plugin --set --suite --tuned --work-dir",
     "status": "--engine --help --json --method --plugin --results --search --seed --set --suite --tier --tuned "
     "--work-dir",
-    "evaluate": "--attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help --image-size "
-    "--key --limit --mean --model --name --norm --results --search --seed --std --tier --transform --work-dir",
+    "evaluate": "--adversarial --attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help "
+    "--image-size --key --limit --mean --model --name --norm --plugin --results --search --seed --std --tier "
+    "--transform --work-dir",
     "verify": "--batch-size --checkpoint --data-dir --dataset --device --help --key --limit --mean --model --record "
     "--seed --std --transform",
     "report": "--check --help --results --site",
