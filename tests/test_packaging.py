@@ -74,7 +74,7 @@ def test_the_wheel_holds_the_templates_of_a_new_method(packaged: set[str]) -> No
     }
 
 
-@pytest.mark.parametrize("group", ["fairbench.methods", "console_scripts"])
+@pytest.mark.parametrize("group", ["fairbench.methods", "fairbench.attacks", "console_scripts"])
 def test_declared_entry_points_are_the_installed_ones(group: str) -> None:
     declared = PROJECT["scripts"] if group == "console_scripts" else PROJECT["entry-points"][group]
     installed = {entry.name: entry.value for entry in distribution("fairbench").entry_points if entry.group == group}
@@ -85,6 +85,9 @@ def test_entry_points_name_files_that_exist() -> None:
     for value in PROJECT["entry-points"]["fairbench.methods"].values():
         module = value.partition(":")[0].replace(".", "/")
         assert (ROOT / "methods" / f"{module}.py").is_file(), value
+    for value in PROJECT["entry-points"]["fairbench.attacks"].values():
+        module = value.partition(":")[0].replace(".", "/")
+        assert (ROOT / "benchmark" / f"{module}.py").is_file(), value
 
 
 def test_no_dependency_is_a_direct_reference() -> None:

@@ -20,8 +20,10 @@ from fairbench.boards.building import build_boards
 from fairbench.models import build_model
 from fairbench.models.checkpoint import save_weights
 from fairbench.outcomes.metrics import class_accuracies
+from fairbench.outcomes.provenance import attacks_of
 from fairbench.outcomes.radii import accuracies_by_radius
 from fairbench.outcomes.store import read_outcomes, write_outcomes
+from fairbench.outcomes.tried import hardest_accuracies
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.suite import protocol_description
 from fixture_types import Cli
@@ -44,6 +46,64 @@ SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 def words(done: Result) -> str:
     """The output as one line."""
     return " ".join(done.output.split())
+
+
+CORNERS = """
+def random_corners(model, images, labels, threat, noise):
+    return images + threat.epsilon * (2 * noise.uniform("corner") - 1).sign()
+"""
+
+
+class TestFurtherAttacks:
+    def test_built_in_ones_and_those_of_a_file(self, cli: Cli, tmp_path: Path) -> None:
+        """All other columns are as without them, and another code is another key."""
+        (tmp_path / "mine.py").write_text(CORNERS)
+        settings = ("--eps", "0.15", "--attack", "pgd20")
+        plain = cli(*MINE, *settings, "--name", "plain")
+        done = cli(
+            *MINE, *settings, "--attack", "targeted:steps=5", "--plugin", "mine.py", "--attack", "random-corners"
+        )
+        assert (plain.exit_code, done.exit_code) == (0, 0), done.output
+        assert "What else was tried" in done.output
+        assert "PGD-20 and all in its ball" in done.output
+        outcomes = read_outcomes(FILE)
+        assert set(outcomes.provenance.tried) == set(attacks_of(outcomes.provenance))
+        assert attacks_of(outcomes.provenance)[0] == "targeted:steps=5"
+        before = read_outcomes(FILE.parents[1] / "external-plain" / "seed0.parquet").rows
+        assert outcomes.rows[list(before)].equals(before)
+        hardest = hardest_accuracies(outcomes, "pgd20").correct
+        assert (hardest <= class_accuracies(outcomes.rows, 3, "pgd20").correct).all()
+        (tmp_path / "mine.py").write_text(CORNERS + "# edited")
+        again = cli(
+            *MINE, *settings, "--attack", "targeted:steps=5", "--plugin", "mine.py", "--attack", "random-corners"
+        )
+        assert again.exit_code == 2
+        assert "holds the outcomes of another evaluation (other settings)" in words(again)
+
+    def test_images_that_somebody_found(self, cli: Cli, tmp_path: Path) -> None:
+        """One within the ball and one far outside of it, which breaks nothing once it is moved inside."""
+        with np.load(tmp_path / "tiny.npz") as tiny:
+            images = tiny["test_images"].astype(np.float64) / 255
+        corner = np.clip(images[2] + 0.15 * np.array([1, 1, -1]), 0, 1)
+        np.savez(tmp_path / "found.npz", images=np.stack([corner, images[1]]), indices=[2, 0])
+        done = cli(*MINE, "--eps", "0.15", "--attack", "pgd20", "--adversarial", "found.npz")
+        assert done.exit_code == 0, done.output
+        outcomes = read_outcomes(FILE)
+        (text,) = attacks_of(outcomes.provenance)
+        assert text.startswith("submitted#")
+        rows = outcomes.rows
+        found = rows[f"tried:{text}"].to_numpy()
+        assert (found != rows["clean"].to_numpy()).nonzero()[0].tolist() == [2]
+        assert outcomes.provenance.tried[text]["unverified"] == 1
+        assert "submitted" in done.output
+
+    def test_what_does_not_exist_is_a_sentence(self, cli: Cli) -> None:
+        done = cli(*MINE, "--attack", "targetted")
+        assert done.exit_code == 2
+        assert "Unknown attack 'targetted'. Did you mean 'targeted'?" in words(done)
+
+    def test_they_are_listed(self, cli: Cli) -> None:
+        assert "pgd-restarts" in cli("list", "attacks").output
 
 
 class TestForms:

@@ -66,7 +66,7 @@ def evaluate(
         batch_size: images attacked together; no verdict of our engine depends on it.
         curve: radii at which every class is judged as well, in any order; see `fairbench.outcomes.radii`.
         attacks: what is tried as well: names of `fairbench list attacks`, with settings as in `l1-apgd:radius=6`; or
-            callables by name, see `fairbench.attacks.further.contract`.
+            callables by name, see `fairbench.attacks.further.contract` (another callable needs another name).
         seed: of the training that made the model, if there are several; the attacks' noise is always the protocol's.
         dataset: a name of `fairbench list datasets` if the images are its test set (or part of it), so that the row
             finds its boards; these compare `class_names`, too.

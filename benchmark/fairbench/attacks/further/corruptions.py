@@ -7,12 +7,14 @@ border. There is no ball, so that what they break counts in no column of the thr
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from types import MappingProxyType
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
-from torchvision.io import decode_jpeg, encode_jpeg
 
 from fairbench.attacks.ball import Ball
 from fairbench.attacks.further.contract import ChunkNoise
@@ -74,14 +76,14 @@ def pixelate(images: Tensor, scale: float, noise: ChunkNoise) -> Tensor:
 
 
 def jpeg(images: Tensor, quality: float, noise: ChunkNoise) -> Tensor:
-    """Stored as a JPEG file of that quality; other than one or three channels one by one."""
+    """Stored as a JPEG file of that quality; channels one by one, unless there are three."""
     del noise
-    channels = images.shape[1]
-    pictures = images if channels in (1, 3) else images.flatten(0, 1).unsqueeze(1)
-    stored = [
-        decode_jpeg(encode_jpeg(picture, quality=int(quality)))
-        for picture in (255 * pictures).round().clamp(0, 255).to("cpu", torch.uint8)
-    ]
+    pictures = images if images.shape[1] == 3 else images.flatten(0, 1).unsqueeze(1)
+    stored = []
+    for pixels in (255 * pictures).round().clamp(0, 255).to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy():
+        file = BytesIO()
+        Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(file, "JPEG", quality=int(quality))
+        stored.append(torch.from_numpy(np.array(Image.open(file))).view(*pixels.shape).permute(2, 0, 1))
     return (torch.stack(stored).to(images.device, images.dtype) / 255).view_as(images)
 
 

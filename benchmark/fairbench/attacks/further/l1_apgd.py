@@ -56,7 +56,7 @@ class L1APGD:
         """What every start ends with; an image leaves when it breaks."""
         del threat
         left = torch.arange(len(images), device=images.device)
-        targets = likeliest_wrong(model, images, labels, count=self.targets) if self.targets else labels[:, :0]
+        targets = likeliest_wrong(model, images, labels, count=self.targets)
         names = [("ce", start) for start in range(self.restarts)]
         names += [("targeted", rank) for rank in range(targets.shape[1])]
         for kind, number in names:
