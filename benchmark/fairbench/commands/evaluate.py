@@ -16,6 +16,7 @@ from fairbench.execution.freed_memory import keep_freed_memory
 from fairbench.external.outcomes import compute_outcomes, known_outcomes
 from fairbench.external.run import ExternalRun, check_name
 from fairbench.external.sample import Sample, load_sample, usual_suite
+from fairbench.outcomes.object_storage import send
 from fairbench.protocol.suite import Evaluation, Threat
 from fairbench.protocol.suite_file import parse_number
 from fairbench.report.terminal.class_table import class_table
@@ -120,6 +121,8 @@ def _one(
         ) from error
     out.print(class_table(outcomes))
     out.print(f"Wrote {path}; `fairbench report` shows it beside the boards it fits.", markup=False)
+    for problem in send(folders.results):
+        out.print(problem, markup=False)
 
 
 def _names(asked: Asked) -> list[str]:
