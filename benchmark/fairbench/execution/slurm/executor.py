@@ -78,6 +78,7 @@ class SlurmExecutor:
         self._at_once: dict[int, int] = {}
         self._arrays = count()
         self._proven = False
+        self._told_of = False  # whether somebody was told to look into the folder
         self._looked = -float("inf")
         self._heard: dict[str, tuple[str, int, int]] = {}
 
@@ -110,7 +111,7 @@ class SlurmExecutor:
         answered = {folder: answers(folder) for folder in {job.folder for job in self._live.values()}}
         for job in list(self._live.values()):
             if job.submitted.job in answered[job.folder]:
-                yield self._end(job, _ending(job))
+                yield self._end(job, self._answered_by(job))
         if time.monotonic() - self._looked < SECONDS:
             return
         self._looked = time.monotonic()
@@ -138,7 +139,8 @@ class SlurmExecutor:
         if left:
             self._queue.cancel(name=self._name)
         self._lock.release()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if not self._told_of:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _owns(self, job: _Job) -> bool:
         return job.folder == self._folder or not job.submitted.driver_lives
@@ -185,14 +187,15 @@ class SlurmExecutor:
             return
         if self._queue.problem or (known is not None and known.state == "COMPLETING"):
             return
+        if not job.task.fresh and is_finished(job.task):  # another command may have taken the answer
+            yield self._end(job, Ended(key=job.task.key, ending=Ending.DONE))
+            return
         now, state = time.monotonic(), known.state if known else "gone"
         job.gone = job.gone or now
         if now - job.gone < (PATIENCE if state in ("COMPLETED", "gone") else SECONDS):
             return  # its answer may not be visible yet
         task, times = job.task, job.submitted.lost
-        if is_finished(task):
-            yield self._end(job, Ended(key=task.key, ending=Ending.DONE))
-        elif state == "PREEMPTED":
+        if state == "PREEMPTED":
             lost.append((task, times))
         elif state == "CANCELLED":
             yield self._end(job, _failed(job, f"job {job.submitted.job} was cancelled"))
@@ -202,9 +205,18 @@ class SlurmExecutor:
         else:
             advice = " Raise `minutes` in the executor options." if state == "TIMEOUT" else ""
             advice = " Raise `memory_gb` in the executor options." if state == "OUT_OF_MEMORY" else advice
-            log = log_of(job.folder, job.submitted.job)
+            log, self._told_of = log_of(job.folder, job.submitted.job), True
             reason = f"{LOSSES + 1} jobs were lost, the last one as {state}.{advice} What it printed is in {log}."
             yield self._end(job, _failed(job, reason))
+
+    def _answered_by(self, job: _Job) -> Ended:
+        try:
+            found = answer(job.folder, job.submitted.job)
+        except UserError as error:
+            self._told_of = True
+            return _failed(job, str(error))
+        assert isinstance(found, Ended)
+        return found
 
     def _progress(self, job: _Job) -> Iterator[Advanced]:
         """What its attempt said last; nothing that another one left."""
@@ -260,13 +272,3 @@ class SlurmExecutor:
 
 def _failed(job: _Job, reason: str) -> Ended:
     return Ended(key=job.task.key, ending=Ending.FAILED, reason=reason)
-
-
-def _ending(job: _Job) -> Ended:
-    """What a job answered."""
-    try:
-        found = answer(job.folder, job.submitted.job)
-    except UserError as error:
-        return _failed(job, str(error))
-    assert isinstance(found, Ended)
-    return found
