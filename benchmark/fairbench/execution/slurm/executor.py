@@ -9,7 +9,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from uuid import uuid4
@@ -33,6 +33,9 @@ LOSSES = 3
 
 PROBE_MINUTES = 5
 
+REMEMBERED_SECONDS = 240.0
+"""For which `squeue` shows a job that is over, `MinJobAge` being 300 by default."""
+
 LEAVING_SECONDS = 5.0
 """For jobs that have answered to be over."""
 
@@ -42,6 +45,7 @@ class _Job:
     task: Task
     submitted: SubmittedJob
     array: int
+    waited: float | None = field(default_factory=time.monotonic)  # when it was last known to wait; None once it ran
     gone: float | None = None
 
     @property
@@ -182,6 +186,7 @@ class SlurmExecutor:
         known = self._queue.jobs.get(job.submitted.job)
         if known is not None and known.lives:
             job.gone = None
+            job.waited = time.monotonic() if known.state == "PENDING" else None
             if known.state == "RUNNING":
                 yield from self._progress(job)
             return
@@ -191,6 +196,8 @@ class SlurmExecutor:
             yield self._end(job, Ended(key=job.task.key, ending=Ending.DONE))
             return
         now, state = time.monotonic(), known.state if known else "gone"
+        if state == "gone" and job.waited is not None and now - job.waited < REMEMBERED_SECONDS:
+            state = "CANCELLED"  # one of an array that never ran leaves no trace; Slurm remembers every other
         job.gone = job.gone or now
         if now - job.gone < (PATIENCE if state in ("COMPLETED", "gone") else SECONDS):
             return  # its answer may not be visible yet
