@@ -10,7 +10,7 @@ from fairbench.commands.options.asked import Asked
 from fairbench.commands.options.computing import Computing, Machine
 from fairbench.commands.options.folders import ModelFolders, RunFolders, WorkFolders
 from fairbench.commands.options.named_board import NamedBoard
-from fairbench.commands.options.option import FILE, FOLDER, options
+from fairbench.commands.options.option import FILE, FOLDER, RESULTS, options
 from fairbench.commands.options.repetition import Repetition
 from fairbench.commands.options.reviewing import Reviewing
 from fairbench.commands.options.selection import Named, Selection
@@ -118,7 +118,7 @@ def review(bundle: Path, reviewing: Reviewing, device: str) -> None:
 
 
 @main.command()
-@click.option("--results", type=FOLDER, default=Path("results"), show_default=True, help="Outcomes to show.")
+@click.option("--results", type=RESULTS, default=Path("results"), show_default=True, help="Outcomes to show.")
 @click.option("--site", type=FOLDER, default=Path("site"), show_default=True, help="Where the page is written.")
 @click.option("--check", is_flag=True, help="Write nothing; fail if the page is not what the results imply.")
 def report(results: Path, site: Path, *, check: bool) -> None:

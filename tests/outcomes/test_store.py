@@ -57,6 +57,14 @@ def test_what_is_written_comes_back(write_run: WriteRun, tmp_path: Path) -> None
     assert copy.read_bytes() == path.read_bytes(), "equal outcomes are equal files"
 
 
+def test_the_provenance_is_stored_once_where_every_reader_of_parquet_finds_it(write_run: WriteRun) -> None:
+    """A board of thousands of runs is mostly provenance."""
+    path = write_run(suite_title="a title that is nowhere else")
+    assert path.read_bytes().count(b"a title that is nowhere else") == 1
+    assert set(pq.read_metadata(path).metadata) == {METADATA_KEY}
+    assert json.loads(pq.read_schema(path).metadata[METADATA_KEY])["suite_title"] == "a title that is nowhere else"
+
+
 def test_a_failed_run_keeps_its_reason(write_run: WriteRun) -> None:
     outcomes = read_outcomes(write_run(status="failed", reason="the loss became NaN", failed_epoch=3))
     assert outcomes.rows.empty

@@ -20,6 +20,7 @@ from fairbench.external.sample import Sample, load_sample, usual_suite
 from fairbench.external.submitted import Submitted
 from fairbench.method.attack_registry import resolve
 from fairbench.out_of_memory import is_out_of_memory
+from fairbench.outcomes.object_storage import send
 from fairbench.protocol.suite import Evaluation, Threat
 from fairbench.protocol.suite_file import parse_number
 from fairbench.report.phrases import listed, radius
@@ -146,6 +147,8 @@ def _one(
         outcomes = compute_outcomes(run, results=folders.results, work_dir=folders.work_dir, progress=display.advanced)
     out.print(class_table(outcomes))
     out.print(f"Wrote {path}; `fairbench report` shows it beside the boards it fits.", markup=False)
+    for problem in send(folders.results):
+        out.print(problem, markup=False)
 
 
 def _names(asked: Asked) -> list[str]:

@@ -29,6 +29,7 @@ from fairbench.execution.shards import in_shards
 from fairbench.execution.shipped_plugin import ShippedPlugin
 from fairbench.execution.task import Ended, Ending, Task
 from fairbench.execution.visibility import visible
+from fairbench.outcomes.object_storage import send
 from fairbench.protocol.run import Run
 from fairbench.report.site.page import PAGE
 from fairbench.report.terminal.console import console as make_console
@@ -73,6 +74,7 @@ def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> 
     _say_duration(tasks, planned, where, computing, console)
     page = LivePage(where.results, computing.site)
     endings = _computed(tasks, found, planned, computing, where=where, page=page, console=console)
+    _send(where.results, console)
     _show_boards(page.written(), planned, console)
     console.print(f"The leaderboard: {computing.site / PAGE}", markup=False)
     if endings is None:
@@ -108,6 +110,8 @@ def _computed(
 
         def ended(task: Task, how: Ended) -> None:
             display.ended(task, how)
+            if how.ending is Ending.DONE:
+                _send(where.results, console)
             try:
                 boards = page.refreshed()
             except UserError as error:  # the runs matter more than the page
@@ -125,6 +129,12 @@ def _computed(
         done = [task for task in _whole(tasks) if task.judge and endings[task.key].ending is Ending.DONE]
         visible(task.run.result_file(task.results) for task in done)
     return endings
+
+
+def _send(results: Path, console: Console) -> None:
+    """What is new, if the results lie on object storage."""
+    for problem in send(results):
+        console.print(problem, markup=False)
 
 
 def _blocked(found: list[RunStatus], tasks: list[Task]) -> list[str]:

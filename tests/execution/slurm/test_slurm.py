@@ -135,6 +135,7 @@ def test_the_next_command_adopts_what_lives_and_a_preempted_job_goes_on(
     others = [start(*SLOWLY), start(*SLOWLY)]
     slurm.let_go_on(job)
     waiting(lambda: told(folder)["process"] != worker, "it goes on")
+    waiting(lambda: len(list(folder.glob("runs/slurm/*/lock"))) == 3, "both watch it")
     (folder / "hold").unlink()
     outputs = [other.communicate(timeout=240)[0] for other in others]
     assert [other.returncode for other in others] == [0, 0], outputs

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairbench.commands.options.option import FOLDER, option
+from fairbench.commands.options.option import FOLDER, RESULTS, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class RunFolders(WorkFolders):
         results: outcomes.
     """
 
-    results: Path = option("--results", "Outcomes, one parquet file per run.", default=Path("results"), kind=FOLDER)
+    results: Path = option("--results", "Outcomes, one parquet file per run.", default=Path("results"), kind=RESULTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,6 @@ class ModelFolders:
         data_dir: downloads of datasets and zoo models.
     """
 
-    results: Path = option("--results", "Outcomes, one parquet file per model.", default=Path("results"), kind=FOLDER)
+    results: Path = option("--results", "Outcomes, one parquet file per model.", default=Path("results"), kind=RESULTS)
     work_dir: Path = option("--work-dir", "Partial verdicts.", default=Path("runs"), kind=FOLDER)
     data_dir: Path = option("--data-dir", "Downloaded datasets and models.", default=Path("data"), kind=FOLDER)

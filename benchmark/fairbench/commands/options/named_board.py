@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairbench.commands.options.option import FOLDER, option
+from fairbench.commands.options.option import RESULTS, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,4 +18,4 @@ class NamedBoard:
 
     suite: str = option("--suite", "Of the board; needed if several fit.", default="", metavar="NAME")
     board: str = option("--board", "As in its link on the page, if still several do.", default="", metavar="NAME")
-    results: Path = option("--results", "Outcomes, one parquet file per run.", default=Path("results"), kind=FOLDER)
+    results: Path = option("--results", "Outcomes, one parquet file per run.", default=Path("results"), kind=RESULTS)

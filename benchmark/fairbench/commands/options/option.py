@@ -21,7 +21,29 @@ from typing import Any, TypeVar, get_type_hints, overload
 
 import click
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
+from fairbench.outcomes.object_storage import is_url, mirrored
+
+
+class _Folder(click.Path):
+    """A folder of a file system."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; object storage is none."""
+        if is_url(str(value)):
+            self.fail(f"{value} is no folder; only --results may be on object storage, which has no locks.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Results(_Folder):
+    """A folder of results, or object storage, which a folder mirrors."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path of the folder, brought up to date."""
+        return mirrored(value) if is_url(str(value)) else super().convert(value, param, ctx)
+
+
+FOLDER = _Folder(file_okay=False, path_type=Path)
+RESULTS = _Results(file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 

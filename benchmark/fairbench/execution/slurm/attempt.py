@@ -35,6 +35,8 @@ class Attempt:
     def __init__(self, task: Task, *, minutes: int, warning_seconds: int, fruitless: int = 0) -> None:
         self.task = task
         self.minutes, self.warning_seconds, self.fruitless = minutes, warning_seconds, fruitless
+        self._began = 0.0
+        self._found: Mapping[str, int] | None = None  # once it runs
 
     def __call__(self) -> Ended:
         """From wherever the work folder says the run is."""
@@ -53,7 +55,8 @@ class Attempt:
             UserError: if it reached its limit once more and there is nothing new to go on from.
         """
         fruitless = self.fruitless
-        if time.monotonic() - self._began >= 60 * self.minutes - self.warning_seconds - EARLY_SECONDS:
+        ran, allowed = time.monotonic() - self._began, 60 * self.minutes - self.warning_seconds - EARLY_SECONDS
+        if self._found is not None and ran >= allowed:  # not because somebody else needs the node
             fruitless = fruitless + 1 if standing(self.task) == self._found else 0
         if fruitless >= ATTEMPTS:
             raise UserError(

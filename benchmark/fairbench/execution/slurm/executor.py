@@ -9,7 +9,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from uuid import uuid4
@@ -33,6 +33,9 @@ LOSSES = 3
 
 PROBE_MINUTES = 5
 
+REMEMBERED_SECONDS = 240.0
+"""For which `squeue` shows a job that is over, `MinJobAge` being 300 by default."""
+
 LEAVING_SECONDS = 5.0
 """For jobs that have answered to be over."""
 
@@ -42,6 +45,7 @@ class _Job:
     task: Task
     submitted: SubmittedJob
     array: int
+    waited: float | None = field(default_factory=time.monotonic)  # when it was last known to wait; None once it ran
     gone: float | None = None
 
     @property
@@ -78,6 +82,7 @@ class SlurmExecutor:
         self._at_once: dict[int, int] = {}
         self._arrays = count()
         self._proven = False
+        self._told_of = False  # whether somebody was told to look into the folder
         self._looked = -float("inf")
         self._heard: dict[str, tuple[str, int, int]] = {}
 
@@ -110,7 +115,7 @@ class SlurmExecutor:
         answered = {folder: answers(folder) for folder in {job.folder for job in self._live.values()}}
         for job in list(self._live.values()):
             if job.submitted.job in answered[job.folder]:
-                yield self._end(job, _ending(job))
+                yield self._end(job, self._answered_by(job))
         if time.monotonic() - self._looked < SECONDS:
             return
         self._looked = time.monotonic()
@@ -138,7 +143,8 @@ class SlurmExecutor:
         if left:
             self._queue.cancel(name=self._name)
         self._lock.release()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if not self._told_of:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _owns(self, job: _Job) -> bool:
         return job.folder == self._folder or not job.submitted.driver_lives
@@ -180,19 +186,23 @@ class SlurmExecutor:
         known = self._queue.jobs.get(job.submitted.job)
         if known is not None and known.lives:
             job.gone = None
+            job.waited = time.monotonic() if known.state == "PENDING" else None
             if known.state == "RUNNING":
                 yield from self._progress(job)
             return
         if self._queue.problem or (known is not None and known.state == "COMPLETING"):
             return
+        if not job.task.fresh and is_finished(job.task):  # another command may have taken the answer
+            yield self._end(job, Ended(key=job.task.key, ending=Ending.DONE))
+            return
         now, state = time.monotonic(), known.state if known else "gone"
+        if state == "gone" and job.waited is not None and now - job.waited < REMEMBERED_SECONDS:
+            state = "CANCELLED"  # one of an array that never ran leaves no trace; Slurm remembers every other
         job.gone = job.gone or now
         if now - job.gone < (PATIENCE if state in ("COMPLETED", "gone") else SECONDS):
             return  # its answer may not be visible yet
         task, times = job.task, job.submitted.lost
-        if is_finished(task):
-            yield self._end(job, Ended(key=task.key, ending=Ending.DONE))
-        elif state == "PREEMPTED":
+        if state == "PREEMPTED":
             lost.append((task, times))
         elif state == "CANCELLED":
             yield self._end(job, _failed(job, f"job {job.submitted.job} was cancelled"))
@@ -202,9 +212,18 @@ class SlurmExecutor:
         else:
             advice = " Raise `minutes` in the executor options." if state == "TIMEOUT" else ""
             advice = " Raise `memory_gb` in the executor options." if state == "OUT_OF_MEMORY" else advice
-            log = log_of(job.folder, job.submitted.job)
+            log, self._told_of = log_of(job.folder, job.submitted.job), True
             reason = f"{LOSSES + 1} jobs were lost, the last one as {state}.{advice} What it printed is in {log}."
             yield self._end(job, _failed(job, reason))
+
+    def _answered_by(self, job: _Job) -> Ended:
+        try:
+            found = answer(job.folder, job.submitted.job)
+        except UserError as error:
+            self._told_of = True
+            return _failed(job, str(error))
+        assert isinstance(found, Ended)
+        return found
 
     def _progress(self, job: _Job) -> Iterator[Advanced]:
         """What its attempt said last; nothing that another one left."""
@@ -260,13 +279,3 @@ class SlurmExecutor:
 
 def _failed(job: _Job, reason: str) -> Ended:
     return Ended(key=job.task.key, ending=Ending.FAILED, reason=reason)
-
-
-def _ending(job: _Job) -> Ended:
-    """What a job answered."""
-    try:
-        found = answer(job.folder, job.submitted.job)
-    except UserError as error:
-        return _failed(job, str(error))
-    assert isinstance(found, Ended)
-    return found

@@ -64,7 +64,7 @@ def write_site(
             temporary.write_bytes(content)
     for path in _left_over(site, written):
         try:
-            path.unlink()
+            path.unlink(missing_ok=True)  # another command may write the same site
         except OSError as error:
             raise UserError(f"Cannot remove {path}: {error.strerror or error}.") from error
     return [site / name for name in written]
@@ -133,7 +133,8 @@ def _holds(path: Path, content: bytes) -> bool:
 
 
 def _left_over(site: Path, implied: dict[str, bytes]) -> list[Path]:
-    """Generated files that nothing implies."""
+    """Generated files that nothing implies; not those that are being written, maybe by somebody else."""
     found = (path for folder in OURS for path in sorted((site / folder).rglob("*")) if path.is_file())
     single = (site / name for name in (INDEX, HISTORY) if (site / name).is_file())
-    return [path for path in (*found, *single) if path.relative_to(site).as_posix() not in implied]
+    whole = (path for path in found if not (path.name.startswith(".") and path.suffix == ".tmp"))
+    return [path for path in (*whole, *single) if path.relative_to(site).as_posix() not in implied]
