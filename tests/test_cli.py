@@ -16,15 +16,17 @@ from fairbench.outcomes.store import read_outcomes
 from fairbench.protocol.suite_file import suite_names
 
 OPTIONS = {
-    "run-all": "--data-dir --device --dry-run --engine --help --jobs --json --method --plugin --rerun --results "
-    "--search --seed --set --site --suite --tier --tuned --work-dir",
-    "tune": "--data-dir --device --help --jobs --method --plugin --set --suite --tuned --work-dir",
-    "status": "--engine --help --json --method --plugin --results --search --seed --set --suite --tier --tuned "
+    "run-all": "--data-dir --device --dry-run --engine --help --jobs --json --method --model --model-argument --plugin "
+    "--rerun --results --search --seed --set --site --suite --tier --tuned --work-dir",
+    "tune": "--data-dir --device --help --jobs --method --model --model-argument --plugin --set --suite --tuned "
     "--work-dir",
+    "status": "--engine --help --json --method --model --model-argument --plugin --results --search --seed --set "
+    "--suite --tier --tuned --work-dir",
     "evaluate": "--attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help --ignore "
-    "--image-size --key --limit --mean --model --name --norm --results --search --seed --std --tier --work-dir",
+    "--image-size --key --limit --mean --model --model-argument --name --norm --results --search --seed --std --tier "
+    "--work-dir",
     "verify": "--batch-size --checkpoint --data-dir --dataset --device --help --ignore --key --limit --mean --model "
-    "--record --seed --std",
+    "--model-argument --record --seed --std",
     "report": "--check --help --results --site",
     "compare": "--board --help --results --suite",
     "export": "--board --format --help --results --suite",

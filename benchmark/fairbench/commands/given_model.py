@@ -6,6 +6,7 @@ from fairbench.commands.options.weights import Weights
 from fairbench.external.normalisation import Normalisation
 from fairbench.external.sample import Sample
 from fairbench.external.specification import External, load_external
+from fairbench.protocol.factory import parse_arguments
 from fairbench.protocol.suite import Norm
 
 
@@ -28,6 +29,7 @@ def given_model(given: str, weights: Weights, *, sample: Sample, norm: Norm, dat
         classes=len(sample.class_names),
         channels=sample.images.shape[1],
         size=(sample.images.shape[2], sample.images.shape[3]),
+        arguments=dict(parse_arguments(weights.arguments, option="--model-argument")),
         checkpoint=weights.checkpoint,
         key=weights.key,
         ignored=weights.ignored,
