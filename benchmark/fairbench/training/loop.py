@@ -27,6 +27,7 @@ from fairbench.data.dataset import Dataset
 from fairbench.errors import TrainingFailedError, UserError
 from fairbench.evaluation.screening import class_statistics
 from fairbench.external.network import build_network, check_trainable
+from fairbench.fields import plain_number
 from fairbench.identity import file_sha256
 from fairbench.machine import peak_memory
 from fairbench.method.contract import ClassStatistics, Method, Setup, Validation
@@ -301,7 +302,7 @@ class _Training:
                 "loss": loss,
                 "validation_clean": _plain(found.clean.tolist()),
                 "validation_robust": _plain(found.robust.tolist()),
-                "method": {name: _plain(value) for name, value in reported.items()},
+                "method": {name: _reported(value, name=name, method=method) for name, value in reported.items()},
             }
         )
 
@@ -378,6 +379,17 @@ def _multiply_adds(model: nn.Module, image: Tensor) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(image)
     return max(int(counter.get_total_flops()), 1)
+
+
+def _reported(value: object, *, name: str, method: Method) -> float | list[float | None] | None:
+    """What a method shows of itself, for JSON; tensors and arrays are taken for the numbers that they hold."""
+    values = value.tolist() if hasattr(value, "tolist") else value
+    numbers = [plain_number(item) for item in values] if isinstance(values, list | tuple) else [plain_number(values)]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise UserError(
+            f"`end_epoch` of {type(method).__name__} reports {name!r} = {value!r}; allowed: numbers and lists of them."
+        )
+    return _plain(numbers if isinstance(values, list | tuple) else numbers[0])
 
 
 def _plain(value: float | list[float]) -> float | list[float | None] | None:
