@@ -16,21 +16,22 @@ from fairbench.outcomes.store import read_outcomes
 from fairbench.protocol.suite_file import suite_names
 
 OPTIONS = {
-    "run-all": "--data-dir --device --dry-run --engine --executor --executor-options --help --jobs --json "
-    "--method --plugin --rerun --results --search --seed --set --shards --site --suite --tier --tuned --work-dir",
-    "tune": "--data-dir --device --executor --executor-options --help --jobs --method --plugin --set --suite --tuned "
-    "--work-dir",
-    "status": "--engine --help --json --method --plugin --results --search --seed --set --suite --tier --tuned "
-    "--work-dir",
+    "run-all": "--data-dir --device --dry-run --engine --executor --executor-options --help --jobs --json --method "
+    "--model --model-argument --plugin --rerun --results --search --seed --set --shards --site --suite --tier "
+    "--tuned --work-dir",
+    "tune": "--data-dir --device --executor --executor-options --help --jobs --method --model --model-argument "
+    "--plugin --set --suite --tuned --work-dir",
+    "status": "--engine --help --json --method --model --model-argument --plugin --results --search --seed --set "
+    "--suite --tier --tuned --work-dir",
     "evaluate": "--adversarial --attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help "
-    "--ignore --image-size --key --limit --mean --model --name --norm --plugin --results --search --seed --std --tier "
-    "--transform --work-dir",
+    "--ignore --image-size --key --limit --mean --model --model-argument --name --norm --plugin --results "
+    "--search --seed --std --tier --transform --work-dir",
     "verify": "--batch-size --checkpoint --data-dir --dataset --device --help --ignore --key --limit --mean --model "
-    "--record --seed --std --transform",
+    "--model-argument --record --seed --std --transform",
     "submit": "--by --checkpoint --data-dir --dataset --help --key --licence --link --mean --model --plugin --results "
     "--std --suite --to --work-dir",
-    "review": "--batch-size --comment --data-dir --dataset --device --help --limit --record --results --run-code "
-    "--seed --suite --tolerance",
+    "review": "--batch-size --comment --data-dir --dataset --device --help --limit --record --results --run-code --seed "
+    "--suite --tolerance",
     "report": "--check --help --results --site",
     "release": "--date --help --note --results",
     "compare": "--board --help --results --suite",

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from fairbench.method.losses import cross_entropy as cross_entropy
     from fairbench.method.losses import kl_divergence as kl_divergence
     from fairbench.method.losses import margin as margin
+    from fairbench.models.traits import batch_norms as batch_norms
+    from fairbench.models.traits import drop_outs as drop_outs
+    from fairbench.models.traits import linear_head as linear_head
     from fairbench.outcomes.metrics import class_accuracies as class_accuracies
     from fairbench.outcomes.store import read_outcomes as read_outcomes
 
@@ -50,10 +53,13 @@ _ON_DEMAND = {
     "Attacked": "fairbench.attacks.pgd",
     "Ball": "fairbench.attacks.ball",
     "ClassMeans": "fairbench.method.class_means",
+    "batch_norms": "fairbench.models.traits",
     "class_accuracies": "fairbench.outcomes.metrics",
     "cross_entropy": "fairbench.method.losses",
+    "drop_outs": "fairbench.models.traits",
     "frozen": "fairbench.attacks.frozen",
     "kl_divergence": "fairbench.method.losses",
+    "linear_head": "fairbench.models.traits",
     "load_results": "fairbench.boards.loading",
     "margin": "fairbench.method.losses",
     "measured_logits": "fairbench.attacks.measuring",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from fairbench import Batch, Card, Method, Prerequisite, Recipe, cross_entropy, measured_logits, pgd
 from fairbench_methods.parts.distillation import NEEDS_TEACHER, SMALL_STEPS, TEACHER
@@ -15,6 +15,7 @@ from fairbench_methods.parts.tempered_distillation import (
     single_drop,
     tempered_loss,
 )
+from fairbench_methods.parts.train_mode_attack import refuses_train_mode
 
 
 @dataclass(kw_only=True)
@@ -63,6 +64,10 @@ class ARD(Method):
     def prerequisites(self) -> tuple[Prerequisite, ...]:
         """The suite's teacher."""
         return (TEACHER,)
+
+    def refuses(self, network: nn.Module) -> str:
+        """A network that makes no difference between the modes of the attack, where one was chosen."""
+        return refuses_train_mode(network, self.attack_bn)
 
     def loss(self, batch: Batch) -> Tensor:
         """The tempered divergence from the teacher and, where it has a weight, the clean cross-entropy."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fairbench import (
     Batch,
@@ -29,6 +29,7 @@ from fairbench_methods.parts.fawa import (
     fawa_recipe,
 )
 from fairbench_methods.parts.trades_halves import boundary_attack, trades_losses
+from fairbench_methods.parts.train_mode_attack import refuses_train_mode
 
 CARD = Card(
     title="CFA (AT)",
@@ -94,6 +95,10 @@ class CFAAT(Method):
         if self.averaging == "suite":
             return recipe
         return fawa_recipe(recipe, start=self.averaging_start, decay=self.decay, rate_scaling=self.rate_scaling)
+
+    def refuses(self, network: nn.Module) -> str:
+        """A network that makes no difference between the modes of the attack, where one was chosen."""
+        return refuses_train_mode(network, self.attack_bn)
 
     def start(self) -> None:
         """PGD-AT until an epoch has been measured."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fairbench import (
     Batch,
@@ -28,6 +28,7 @@ from fairbench_methods.parts.tempered_distillation import (
     single_drop,
     tempered_loss,
 )
+from fairbench_methods.parts.train_mode_attack import refuses_train_mode
 
 CARD = Card(
     title="Fair-ARD",
@@ -91,6 +92,10 @@ class FairARD(Method):
     def prerequisites(self) -> tuple[Prerequisite, ...]:
         """The suite's teacher."""
         return (TEACHER,)
+
+    def refuses(self, network: nn.Module) -> str:
+        """A network that makes no difference between the modes of the attack, where one was chosen."""
+        return refuses_train_mode(network, self.attack_bn)
 
     def start(self) -> None:
         """All weights are 1: ARD."""

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from fairbench import Batch, Card, Method, cross_entropy, hyperparameter, pgd
+from fairbench_methods.parts.train_mode_attack import refuses_train_mode
 
 
 @dataclass(kw_only=True)
@@ -44,6 +45,10 @@ class PGDAT(Method):
         "mode of batch norm during the attack: eval (Pang et al.) or train (Rice et al.)",
         choices=("eval", "train"),
     )
+
+    def refuses(self, network: nn.Module) -> str:
+        """A network that makes no difference between the modes of the attack, where one was chosen."""
+        return refuses_train_mode(network, self.attack_bn)
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean CE(z(x'), y)."""

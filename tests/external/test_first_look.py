@@ -113,14 +113,16 @@ class Returning(nn.Module):
         (lambda z: z.argmax(dim=1), 3, r"returns a tensor of torch\.int64; a model returns logits alone"),
         (lambda z: {"logits": z}, 3, "returns a dict; a model returns logits alone"),
         (lambda z: z.sum(dim=0, keepdim=True), 3, r"turns 2 images into an output of shape \(1, 3\)"),
+        (lambda z: z.view(2, 7), 3, r"images of 4x4x1 .*Channels seem to come last: images\.permute\(0, 3, 1, 2\)"),
         (lambda z: z / [1], 3, r"It cannot take images of 1x4x4 .*TypeError"),
     ],
 )
 def test_what_is_no_logits_is_named(
     answer: Callable[[Tensor], object], classes: int | None, said: str, images: Tensor
 ) -> None:
+    given = images[:2].permute(0, 2, 3, 1) if "permute" in said else images[:2]
     with pytest.raises(UserError, match=said):
-        look(Returning(answer), images[:2], called="It", classes=classes)
+        look(Returning(answer), given, called="It", classes=classes)
 
 
 def test_memory_that_runs_out_is_for_who_knows_the_batch(images: Tensor) -> None:

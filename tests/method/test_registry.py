@@ -144,11 +144,21 @@ class TestThirdParty:
             ("MyMethod = 3", "3 is not a subclass of fairbench.Method"),
             ("class MyMethod: pass", "is not a subclass of fairbench.Method"),
             (GOOD.replace("def loss", "def losses"), "MyMethod does not define loss"),
+            (GOOD.replace("(1.0,", "(None,").replace(", at_least=0", ""), "its field 'weight' has the default None"),
+            (
+                GOOD.replace("card = CARD", 'card = CARD; validation = "all"'),
+                "its `validation` is 'all'; allowed: none,",
+            ),
+            (GOOD.replace("card = CARD", "card = CARD; largest_radius = 0"), "its `largest_radius` is 0; allowed"),
+            (
+                GOOD.replace("card = CARD", "card = CARD; expected_failures = ()"),
+                "`expected_failures` is no dictionary",
+            ),
             (GOOD.replace("    card = CARD\n", ""), "MyMethod has no card"),
             (GOOD.replace("@dataclass(kw_only=True)\n", ""), "MyMethod is not a dataclass"),
             (GOOD.replace('= hyperparameter(1.0, "weight of the loss", at_least=0)', ""), "'weight' has no default"),
         ],
-        ids=["number", "other class", "abstract", "no card", "no dataclass", "no default"],
+        ids=["number", "class", "abstract", "none", "split", "radius", "failures", "no card", "no dataclass", "bare"],
     )
     def test_what_is_no_usable_method_is_refused(
         self, install: Callable[..., None], write_plugin: WritePlugin, source: str, problem: str

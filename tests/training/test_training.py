@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -258,6 +259,36 @@ def test_a_batch_without_loss_is_skipped(plan_one: PlanOne, train_one: Train, tm
         assert trained.passes["model"]["weight_backwards"] == 3 * run.recipe.batch_size
     except TrainingFailedError as failure:  # a network of three steps may well predict a single class
         assert "single class" in str(failure)  # noqa: PT017
+
+
+@dataclass(kw_only=True)
+class Reporting(Method):
+    """Shows of itself whatever it was told to."""
+
+    card = CARD
+    reported: str = "numbers"
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Clean cross-entropy."""
+        return cross_entropy(self.model(batch.images), batch.labels).mean()
+
+    def end_epoch(self, epoch: int) -> Any:
+        """Numbers of torch and numpy, or none at all."""
+        numbers = {"a": torch.tensor(0.5), "b": torch.tensor([1.0, torch.nan]), "c": np.float32(0.25), "d": epoch}
+        return numbers if self.reported == "numbers" else {"a": self.reported}
+
+
+def test_what_a_method_reports_is_kept_as_numbers(
+    short_suite: Suite, plan_one: PlanOne, train_one: Train, tmp_path: Path
+) -> None:
+    """And what is none is told after the first epoch, not when the summary is written after the last."""
+    suite = replace(short_suite, recipe=replace(short_suite.recipe, epochs=1))
+    run = plan_one("reporting", Reporting(), suite=suite)
+    trained = train_one(run, tmp_path / "good", method=Reporting())
+    assert trained.history[0]["method"] == {"a": 0.5, "b": [1.0, None], "c": 0.25, "d": 0}
+    assert read_trained(WorkFolder(tmp_path / "good")) == trained
+    with pytest.raises(UserError, match="`end_epoch` of Reporting reports 'a' = 'words'; allowed: numbers"):
+        train_one(run, tmp_path / "bad", method=Reporting(reported="words"))
 
 
 @dataclass(kw_only=True)

@@ -31,7 +31,7 @@ def asked_board_key(result: SeedResult) -> BoardKey:
 
 def served_key(result: SeedResult) -> tuple[str, str]:
     """What a teacher has in common with the rows that it serves."""
-    return result.provenance.suite, content_key({**judged_protocol(result.provenance), "model": None})
+    return result.provenance.suite, content_key({**judged_protocol(result.provenance), "model": None, "network": None})
 
 
 def beside_key(result: SeedResult) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from fairbench.external.head_norm import HeadNorm
 from fairbench.external.normalisation import Normalisation
 from fairbench.external.sample import Sample
 from fairbench.external.specification import External, load_external
+from fairbench.protocol.factory import parse_arguments
 from fairbench.protocol.suite import Norm
 
 
@@ -32,6 +33,7 @@ def given_model(given: str, weights: Weights, *, sample: Sample, norm: Norm, dat
         classes=len(sample.class_names),
         channels=channels,
         size=(height, width),
+        arguments=dict(parse_arguments(weights.arguments, option="--model-argument")),
         checkpoint=weights.checkpoint,
         key=weights.key,
         ignored=weights.ignored,

@@ -1,18 +1,22 @@
 """From what the user named (a suite, methods, seeds, settings) to a plan."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from fairbench.commands.options.selection import Named, Selection
 from fairbench.data.digest import dataset_digest
 from fairbench.data.sources import dataset_names
 from fairbench.errors import UserError, unknown
 from fairbench.execution.plan import Planner
+from fairbench.identity import content_key
 from fairbench.method import registry
 from fairbench.method.attack_registry import pinned
 from fairbench.method.contract import Method
 from fairbench.models import model_names
 from fairbench.outcomes.tuned_rates import known_rates
+from fairbench.protocol.factory import Factory, is_factory, located, parse_arguments, shown
 from fairbench.protocol.run import Run
 from fairbench.protocol.suite import Parameter, Suite
 from fairbench.protocol.suite_file import load_suite
@@ -79,10 +83,14 @@ def resolve(named: Named) -> Resolved:
     Raises:
         UserError: as `plan`.
     """
-    suite = load_suite(named.suite)
+    suite = _with_model(load_suite(named.suite), named)
     _check_names(suite)
     further = pinned(suite.evaluation.attacks, plugins=named.plugins)
     suite = replace(suite, evaluation=replace(suite.evaluation, attacks=further))
+    if is_factory(suite.model) or is_factory(suite.teacher):
+        from fairbench.external.network import with_sources  # noqa: PLC0415  imports torch
+
+        suite = with_sources(suite)
     known = registry.names(plugins=named.plugins)
 
     def create(name: str, changes: Mapping[str, str | Parameter]) -> Method:
@@ -118,11 +126,32 @@ def resolve(named: Named) -> Resolved:
     return Resolved(suite=suite, methods=chosen, planner=planner, problems=problems)
 
 
+def _with_model(suite: Suite, named: Named) -> Suite:
+    """The suite with the network that was asked for: another protocol, which has another name."""
+    arguments = parse_arguments(named.model_arguments, option="--model-argument")
+    if not named.model and not arguments:
+        return suite
+    model = named.model or suite.model
+    if is_factory(model) and named.model:
+        model = located(model, folder=str(Path.cwd()))
+    if not is_factory(model) and arguments:
+        raise UserError(
+            f"--model-argument {named.model_arguments[0]} is for the factory of a network of your own; {model!r} is an "
+            "architecture of ours. Give a factory with --model file.py:factory."
+        )
+    kept = {} if named.model else dict(suite.model_factory.arguments)
+    merged = tuple(sorted({**kept, **dict(arguments)}.items()))
+    short = re.sub(r"[^a-z0-9_.-]+", "-", shown(model).rpartition(":")[2].lower()).strip("-.")
+    suffix = f"-{content_key({'arguments': [list(pair) for pair in merged]})[:6]}" if merged else ""
+    return replace(suite, name=f"{suite.name}-{short}{suffix}", model=model, model_factory=Factory(arguments=merged))
+
+
 def _check_names(suite: Suite) -> None:
     """The models and the dataset of a suite must exist."""
     for model in (suite.model, suite.teacher):
-        if model not in model_names():
-            raise unknown("model", model, model_names())
+        if model not in model_names() and not is_factory(model):
+            advice = "A network of your own is given as file.py:factory or package.module:factory."
+            raise unknown("model", model, model_names(), advice=advice)
     if not suite.dataset.file and suite.dataset.name not in dataset_names():
         raise unknown(
             "dataset", suite.dataset.name, dataset_names(), advice="A dataset of your own is given as `file`."

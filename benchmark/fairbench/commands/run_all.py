@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -29,6 +30,7 @@ from fairbench.execution.shards import in_shards
 from fairbench.execution.shipped_plugin import ShippedPlugin
 from fairbench.execution.task import Ended, Ending, Task
 from fairbench.execution.visibility import visible
+from fairbench.method import registry
 from fairbench.outcomes.object_storage import send
 from fairbench.protocol.run import Run
 from fairbench.report.site.page import PAGE
@@ -238,10 +240,16 @@ def _check_folders(planned: Planned, where: Where, site: Path) -> None:
 
 
 def _check_data(planned: Planned, where: Where) -> None:
-    """Load the data and build the models once, so that a problem is one message before anything is trained."""
+    """Load the data and build the networks once, so that a problem is one message before anything is trained."""
     from fairbench.data.loading import load_dataset  # noqa: PLC0415  imports torch
-    from fairbench.training.loop import model_of  # noqa: PLC0415
+    from fairbench.training.loop import check_network, model_of  # noqa: PLC0415
 
     dataset = load_dataset(planned.suite.dataset, folder=planned.suite.folder, data_dir=where.data_dir)
-    for run in {run.suite.model: run for run in planned.runs}.values():
-        model_of(run, dataset)
+    networks: dict[object, Any] = {}
+    asked = {(run.method, run.parameters, run.suite.model, run.suite.model_factory): run for run in planned.runs}
+    for run in asked.values():
+        key = (run.suite.model, run.suite.model_factory)
+        if key not in networks:
+            networks[key] = model_of(run, dataset)
+        method = registry.create(run.method, dict(run.parameters), plugins=[plugin.file for plugin in where.plugins])
+        check_network(run, method, dataset, network=networks[key])

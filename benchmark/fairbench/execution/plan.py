@@ -119,7 +119,7 @@ class Planner:
             first = suite.seeds[0] if need.role == "teacher" else seed
             run = self.run(need.method, made, seed=first, teacher=taught, builders=builders)
             needed.append((need.role, run))
-        on_teacher = teacher and suite.teacher != suite.model
+        on_teacher = teacher and suite.has_a_teacher_of_its_own
         run = Run(
             suite=suite.teaching() if on_teacher else suite,
             method=name,

@@ -99,10 +99,10 @@ def _refusal(model: nn.Module, images: Tensor, error: Exception, *, called: str)
                 "Attacks and verdicts are computed in float32: give it as model.float()."
             )
     channels, height, width = images.shape[1:]
-    return (
-        f"{called} cannot take images of {channels}x{height}x{width} (channels, height, width): {said}. Check which "
-        "dataset it was made for."
-    )
+    advice = "Check which dataset it was made for."
+    if width in (1, 3) and channels > width:
+        advice = "Channels seem to come last: images.permute(0, 3, 1, 2)."
+    return f"{called} cannot take images of {channels}x{height}x{width} (channels, height, width): {said}. {advice}"
 
 
 def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -8,9 +8,10 @@ Whatever comes back takes images in [0, 1] and has been called once, so that a n
 number of classes is a sentence now, and not a traceback or a wrong number in an hour.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -20,13 +21,16 @@ from fairbench.external.factory import call_factory
 from fairbench.external.first_look import look
 from fairbench.external.foreign_weights import fit, read_weights
 from fairbench.external.normalisation import Normalisation
+from fairbench.external.weight_names import without_wrappers
 from fairbench.identity import file_sha256
 from fairbench.models import build_model, model_names
 from fairbench.models.normalised import Normalised
+from fairbench.protocol.factory import shown
 from fairbench.protocol.suite import Norm
 
 _ZOO = "robustbench:"
 _NORMALISING = {"mean", "std", "mu", "sigma"}
+_NORMALISED = ("mean", "std")
 _AS_IT_IS = Normalisation(mean=(0.0,), std=(1.0,))
 _FORMS = (
     "A model is also given as package.module:factory, path/to/file.py:factory or robustbench:NAME, and a file with "
@@ -58,6 +62,7 @@ class External:
 def load_external(
     given: str,
     *,
+    arguments: Mapping[str, object] = MappingProxyType({}),
     checkpoint: Path | None = None,
     key: str = "",
     ignored: Sequence[str] = (),
@@ -74,6 +79,7 @@ def load_external(
     Args:
         given: a name of `fairbench list models`, `package.module:factory`, `path/to/file.py:factory`, or
             `robustbench:NAME`.
+        arguments: with which a factory is called.
         checkpoint: a file with the weights; needed for the first form, optional for the others.
         key: the entry of the checkpoint that holds them, or the prefix of their names, where there are several.
         ignored: weights of the checkpoint to leave out, by what their names begin with.
@@ -94,6 +100,8 @@ def load_external(
         raise UserError(
             f"--ignore {ignored[0]} names weights of a checkpoint of yours; give the file with --checkpoint."
         )
+    if arguments and (":" not in given or given.startswith(_ZOO)):
+        raise UserError(f"--model-argument {next(iter(arguments))} is for a factory; {given} is none.")
     code = ""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # a factory that draws weights draws the same ones every time
@@ -105,7 +113,7 @@ def load_external(
             name = given.removeprefix(_ZOO)
             model, remarks = zoo_model(name, dataset=dataset, norm=norm, checkpoint=checkpoint, key=key, folder=folder)
         elif ":" in given:
-            built = call_factory(given)
+            built = call_factory(given, arguments=arguments)
             model, code = built.model, built.code_sha256
             model, remarks = _of_theirs(
                 given,
@@ -131,10 +139,10 @@ def load_external(
             raise unknown("model", given, model_names(), advice=_FORMS)
         model = model.cpu().eval()
         looked = look(model, torch.zeros(2, channels, *size), called=given, classes=classes)
-    target, colon, name = given.rpartition(":")
+    called = ", ".join(f"{name}={value!r}" for name, value in sorted(arguments.items()))
     return External(
         model=looked.model,
-        specification=f"{Path(target).name if target.endswith('.py') else target}{colon}{name}",
+        specification=f"{shown(given)}({called})" if called else shown(given),
         code_sha256=code,
         file_sha256="" if checkpoint is None else file_sha256(checkpoint),
         remarks=(*remarks, *looked.remarks),
@@ -190,6 +198,10 @@ def _of_theirs(
         remarks: tuple[str, ...] = ("No checkpoint was given: the weights are those that the factory gave the model.",)
     else:
         weights = read_weights(checkpoint, key=key, ignored=ignored)
+        if set(_NORMALISED) <= set(without_wrappers(weights.tensors)) and not set(_NORMALISED) & set(
+            model.state_dict()
+        ):
+            model = Normalised(model, mean=(0.0,) * channels, std=(1.0,) * channels)  # it was trained here
         remarks = (*weights.remarks, *fit(model, weights, origin=str(checkpoint)))
     if normalisation is None:
         return model, remarks

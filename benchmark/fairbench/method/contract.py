@@ -12,9 +12,9 @@
             return cross_entropy(self.model(attacked.images), batch.labels).mean()
 
 The trainer owns the loop, the optimiser, the schedule, precision, selection and checkpoints, and calls the hooks in
-this order: `recipe`, `prerequisites` (when planning); `start`; then per epoch `begin_epoch`, `sampling` and `step`
-(which calls `loss`) per batch, `admits` where weights are averaged, and `end_epoch`. This module imports no torch, so
-that planning and listing stay quick.
+this order: `recipe`, `prerequisites` (when planning); `refuses`, `start`; then per epoch `begin_epoch`, `sampling` and
+`step` (which calls `loss`) per batch, `admits` where weights are averaged, and `end_epoch`. This module imports no
+torch, so that planning and listing stay quick.
 """
 
 from abc import ABC, abstractmethod
@@ -235,6 +235,11 @@ class Method(ABC):
     def prerequisites(self) -> tuple[Prerequisite, ...]:
         """Runs that must exist first."""
         return ()
+
+    def refuses(self, network: "nn.Module") -> str:
+        """Why this method cannot train such a network, as a sentence; "" if it can. Asked before it is trained."""
+        del network
+        return ""
 
     def start(self) -> None:
         """Allocate the method's state in its final shape; called before the first epoch and before a resume."""

@@ -12,6 +12,7 @@ know what it defines.
 """
 
 import inspect
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ from fairbench.method.contract import Card, Method
 from fairbench.protocol.suite import Parameter
 
 GROUP = "fairbench.methods"
+_SPLIT = ("none", "attacked", "batches", "both")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,7 +176,26 @@ def _method(name: str, found: object, *, origin: str) -> type[Method]:
         raise refuse(f"{found.__name__} is not a dataclass; write @dataclass(kw_only=True) above it")
     if bare := [f.name for f in fields(found) if f.init and f.default is MISSING]:
         raise refuse(f"its field {bare[0]!r} has no default; write hyperparameter(default, description)")
+    if problem := _misdeclared(found):
+        raise refuse(problem)
     return found
+
+
+def _misdeclared(cls: type[Method]) -> str:
+    """What a class says of itself and must not, in words; "" if there is nothing."""
+    for option in (f for f in fields(cls) if f.init):
+        if not isinstance(option.default, Parameter):
+            return (
+                f"its field {option.name!r} has the default {option.default!r}; allowed: a number, True, False or text"
+            )
+    if cls.validation not in _SPLIT:
+        return f"its `validation` is {cls.validation!r}; allowed: {', '.join(_SPLIT)}"
+    radius: object = cls.largest_radius
+    if not isinstance(radius, int | float) or isinstance(radius, bool) or not 0 < radius < math.inf:
+        return f"its `largest_radius` is {radius!r}; allowed: a positive number, in radii of the threat"
+    if not isinstance(cls.expected_failures, Mapping):
+        return "its `expected_failures` is no dictionary; write {check: reason}"
+    return ""
 
 
 def _taken(name: str, first: str, second: str) -> UserError:

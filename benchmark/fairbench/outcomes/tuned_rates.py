@@ -16,7 +16,8 @@ from pathlib import Path
 from fairbench.atomic import atomic
 from fairbench.errors import UserError
 from fairbench.identity import content_key
-from fairbench.protocol.suite import Suite, protocol_description, trained_by
+from fairbench.protocol.factory import is_factory, shown
+from fairbench.protocol.suite import Suite, described_factory, protocol_description, trained_by
 from fairbench.protocol.tuning import TunedMethod
 from fairbench.typed_json import read_object
 
@@ -49,7 +50,9 @@ def tuning_key(suite: Suite, *, dataset_digest: str) -> str:
     """Of a trial's protocol: data, networks, threat, recipe, length and tuning seed."""
     assert suite.tuning is not None
     protocol = trained_by(protocol_description(suite.trial(), dataset_digest=dataset_digest))
-    return content_key({"protocol": protocol, "teacher": suite.teacher, "tuning": asdict(suite.tuning)})
+    networks = {"teacher_network": described_factory(suite.teacher_factory)} if is_factory(suite.teacher) else {}
+    described = {"protocol": protocol, "teacher": shown(suite.teacher), **networks, "tuning": asdict(suite.tuning)}
+    return content_key(described)
 
 
 def no_rates(suite: Suite, *, dataset_digest: str) -> TunedRates:

@@ -14,11 +14,12 @@ Images are in [0, 1] everywhere and epsilon is in the same unit; 8/255 is writte
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Literal
 
 from fairbench.errors import not_allowed
 from fairbench.fields import Allowed, check_fields
+from fairbench.protocol.factory import Factory, is_factory, shown
 from fairbench.protocol.tuning import Tuning
 
 Parameter = bool | int | float | str
@@ -37,7 +38,9 @@ Engine = Literal["fairbench", "reference"]
 Count = Annotated[int, Allowed(at_least=1, words="1 or more")]
 BelowOne = Annotated[float, Allowed(at_least=0, below=1, words="[0, 1)")]
 Seed = Annotated[int, Allowed(at_least=0, below=2**31, words="0 to 2^31 - 1")]
-ModelName = Annotated[str, Allowed(holds=bool, words="a name of `fairbench list models`")]
+ModelName = Annotated[
+    str, Allowed(holds=bool, words="a name of `fairbench list models`, file.py:factory or package.module:factory")
+]
 MethodName = Annotated[str, Allowed(holds=bool, words="a name of `fairbench list methods`")]
 _NAME = re.compile(r"[a-z0-9_-][a-z0-9_.-]*")
 
@@ -302,8 +305,10 @@ class Suite:
         name: of the board and of its folder under `results/`; lower-case letters, digits, `-`, `_` and `.`.
         title: one line for people.
         protocol: version of the rules; a change of any rule is a new version and a new board.
-        model: architecture (`fairbench list models`).
-        teacher: architecture of the teacher of distillation methods, trained by TRADES in the same suite.
+        model: architecture (`fairbench list models`), or the factory of a network of one's own.
+        teacher: the same of the teacher of distillation methods, trained by TRADES in the same suite.
+        model_factory: arguments and source of such a network; a file writes the former as [model_arguments].
+        teacher_factory: alike; [teacher_arguments].
         seeds: training seeds of a complete row.
         baseline: the method with which every other one is compared, chosen before anybody looked; it changes no run and
             enters no key.
@@ -325,10 +330,21 @@ class Suite:
     baseline: MethodName = "pgd-at"
     methods: tuple[MethodDefaults, ...] = ()
     tuning: Tuning | None = None
+    model_factory: Factory = field(default_factory=Factory)
+    teacher_factory: Factory = field(default_factory=Factory)
     folder: str = ""
 
     def __post_init__(self) -> None:
         check_fields(self)
+        for role, model, factory in (
+            ("model", self.model, self.model_factory),
+            ("teacher", self.teacher, self.teacher_factory),
+        ):
+            if factory.arguments and not is_factory(model):
+                raise not_allowed(
+                    f"{role}_arguments with {role} = {model!r}",
+                    "arguments for a factory of your own, file.py:factory or package.module:factory",
+                )
         epsilon, step = self.threat.epsilon, self.evaluation.pgd_step
         if not epsilon > 0:
             allowed = "a positive number; nothing can be trained against a ball of one point"
@@ -345,7 +361,12 @@ class Suite:
 
     def teaching(self) -> "Suite":
         """The same protocol with the teacher's architecture in the model's place."""
-        return replace(self, model=self.teacher)
+        return replace(self, model=self.teacher, model_factory=self.teacher_factory)
+
+    @property
+    def has_a_teacher_of_its_own(self) -> bool:
+        """Whether the teacher's network is another one than the model."""
+        return (self.teacher, self.teacher_factory) != (self.model, self.model_factory)
 
     def trial(self) -> "Suite":
         """The same protocol at the length and on the seed of its trials, which are judged on validation data alone."""
@@ -373,11 +394,13 @@ def protocol_description(suite: Suite, *, dataset_digest: str) -> dict[str, obje
     description: dict[str, object] = {
         "protocol": suite.protocol,
         "dataset": dataset,
-        "model": suite.model,
+        "model": shown(suite.model),
         "threat": asdict(suite.threat),
         "recipe": asdict(suite.recipe),
         "evaluation": evaluation_description(suite.evaluation),
     }
+    if is_factory(suite.model):
+        description["network"] = described_factory(suite.model_factory)
     return description | ({"tuning": asdict(suite.tuning)} if suite.tuning else {})
 
 
@@ -398,6 +421,11 @@ def check_curve(threat: Threat, evaluation: Evaluation) -> None:
     """
     if threat.norm == "Linf" and max(evaluation.curve, default=0.0) > 1:
         raise not_allowed(f"evaluation.curve = {list(evaluation.curve)!r}", "radii of at most 1 where the norm is Linf")
+
+
+def described_factory(factory: Factory) -> dict[str, object]:
+    """What identifies a network of somebody's own beside its name, as plain values."""
+    return {"arguments": factory.keywords, "code": factory.code}
 
 
 def trained_by(protocol: Mapping[str, object]) -> dict[str, object]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from fairbench.errors import UserError, unknown
 from fairbench.fields import build, finite_number
+from fairbench.protocol.factory import Factory, read_arguments
 from fairbench.protocol.suite import MethodDefaults, Parameter, Suite
 
 _FRACTION = re.compile(r"\s*[0-9.]+\s*/\s*[0-9.]+\s*")
@@ -59,12 +60,19 @@ def parse_suite(text: str, *, name: str, origin: str, folder: str = "") -> Suite
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{origin} is not valid TOML: {error}.") from error
-    for reserved in ("folder", "name"):
+    instead = {
+        "folder": "a suite is named after its file",
+        "name": "a suite is named after its file",
+        "model_factory": "write what its factory is called with under [model_arguments]",
+        "teacher_factory": "write what its factory is called with under [teacher_arguments]",
+    }
+    for reserved, advice in instead.items():
         if reserved in table:
-            raise UserError(
-                f"{origin}: the field {reserved!r} is not written in the file; a suite is named after its file."
-            )
+            raise UserError(f"{origin}: the field {reserved!r} is not written in the file; {advice}.")
     try:
+        for role in ("model", "teacher"):
+            arguments = read_arguments(table.pop(f"{role}_arguments", {}), field=f"{role}_arguments")
+            table[f"{role}_factory"] = Factory(arguments=arguments)
         methods = _method_defaults(table.get("methods", {}))
         return build(Suite, {**table, "name": name, "folder": folder, "methods": methods}, number=parse_number)
     except UserError as error:

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,8 @@ from fairbench.data.batches import TrainingBatches, evaluation_batches, unit
 from fairbench.data.dataset import Dataset
 from fairbench.errors import TrainingFailedError, UserError
 from fairbench.evaluation.screening import class_statistics
+from fairbench.external.network import build_network, check_trainable
+from fairbench.fields import plain_number
 from fairbench.identity import file_sha256
 from fairbench.machine import peak_memory
 from fairbench.method.contract import ClassStatistics, Method, Setup, Validation
@@ -35,6 +37,7 @@ from fairbench.models import build_model
 from fairbench.models.checkpoint import save_weights
 from fairbench.outcomes.work_folder import CHECKPOINTS, WorkFolder
 from fairbench.progress import Progress, silent
+from fairbench.protocol.factory import is_factory, shown
 from fairbench.protocol.run import Run
 from fairbench.seeding import derived_seed
 from fairbench.training.passes import PGD_AT_UNITS, PassCounter
@@ -71,16 +74,53 @@ class Trained:
 
 def model_of(run: Run, dataset: Dataset) -> nn.Module:
     """The run's untrained network; the same initial weights for every method of a suite and seed."""
+    suite = run.suite
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(run.seed, "initial weights"))
-        return build_model(
-            run.suite.model,
-            classes=dataset.classes,
-            channels=dataset.channels,
-            size=dataset.size,
-            mean=dataset.mean,
-            std=dataset.std,
-        )
+        if is_factory(suite.model):
+            return build_network(suite, **_shape(dataset))
+        return build_model(suite.model, **_shape(dataset))
+
+
+class _Shape(TypedDict):
+    classes: int
+    channels: int
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def _shape(dataset: Dataset) -> _Shape:
+    """What a network must know of the images."""
+    return {
+        "classes": dataset.classes,
+        "channels": dataset.channels,
+        "size": dataset.size,
+        "mean": dataset.mean,
+        "std": dataset.std,
+    }
+
+
+def check_network(run: Run, method: Method, dataset: Dataset, *, network: nn.Module) -> None:
+    """Refuse a network that cannot be trained, or not by this method, before anything is.
+
+    Args:
+        run: to be trained.
+        method: the configured method.
+        dataset: whose training split decides how long the last batch is.
+        network: the run's own, on any device.
+
+    Raises:
+        UserError: saying what it lacks.
+    """
+    called = shown(run.suite.model)
+    if is_factory(run.suite.model):
+        size = run.recipe.batch_size
+        device = next(network.parameters()).device
+        image = unit(dataset.train.images[:1].to(device))[0]
+        check_trainable(network, called=called, image=image, last_batch=len(dataset.train) % size or size)
+    if reason := method.refuses(network):
+        raise UserError(f"{run.label} cannot train {called}: {reason}")
 
 
 def read_trained(folder: WorkFolder) -> Trained:
@@ -140,6 +180,7 @@ class _Training:
     ) -> None:
         self.run, self.method, self.dataset, self.folder = run, method, dataset, folder
         self.model = model_of(run, dataset).to(device)
+        check_network(run, method, dataset, network=self.model)
         self.averaged = copy.deepcopy(self.model)  # receives the averaged weights
         self.others = {role: network.to(device).eval().requires_grad_(False) for role, network in prerequisites.items()}
         if "hot start" in self.others:
@@ -264,7 +305,7 @@ class _Training:
                 "loss": loss,
                 "validation_clean": _plain(found.clean.tolist()),
                 "validation_robust": _plain(found.robust.tolist()),
-                "method": {name: _plain(value) for name, value in reported.items()},
+                "method": {name: _reported(value, name=name, method=method) for name, value in reported.items()},
             }
         )
 
@@ -341,6 +382,17 @@ def _multiply_adds(model: nn.Module, image: Tensor) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(image)
     return max(int(counter.get_total_flops()), 1)
+
+
+def _reported(value: object, *, name: str, method: Method) -> float | list[float | None] | None:
+    """What a method shows of itself, for JSON; tensors and arrays are taken for the numbers that they hold."""
+    values = value.tolist() if hasattr(value, "tolist") else value
+    numbers = [plain_number(item) for item in values] if isinstance(values, list | tuple) else [plain_number(values)]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise UserError(
+            f"`end_epoch` of {type(method).__name__} reports {name!r} = {value!r}; allowed: numbers and lists of them."
+        )
+    return _plain(numbers if isinstance(values, list | tuple) else numbers[0])
 
 
 def _plain(value: float | list[float]) -> float | list[float | None] | None:

@@ -16,6 +16,8 @@ class Named:
 
     Attributes:
         suite: name or file.
+        model: the network instead of the suite's; "" for that one.
+        model_arguments: `name=value` texts with which its factory is called.
         methods: registered names; empty for all.
         settings: `field=value` texts, for every named method.
         plugins: files whose methods must be known.
@@ -23,6 +25,15 @@ class Named:
     """
 
     suite: str = option("--suite", "Protocol to follow.", default="digits", metavar="NAME|FILE")
+    model: str = option(
+        "--model",
+        "Train this instead of the suite's: a name of `list models`, file.py:factory or package.module:factory.",
+        default="",
+        metavar="SPEC",
+    )
+    model_arguments: tuple[str, ...] = option(
+        "--model-argument", "For the factory (repeatable).", default=(), repeatable=True, metavar="NAME=VALUE"
+    )
     methods: tuple[str, ...] = option(
         "--method", "Only this method (repeatable).", default=(), repeatable=True, metavar="NAME"
     )

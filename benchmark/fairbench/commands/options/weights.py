@@ -12,6 +12,7 @@ class Weights:
     """What the user says about them.
 
     Attributes:
+        arguments: `name=value` texts with which the factory of the model is called.
         checkpoint: the file; None for models that bring theirs.
         key: entry of the checkpoint, or what the names of one of its networks begin with.
         ignored: weights of the checkpoint to leave out, by what their names begin with.
@@ -20,6 +21,9 @@ class Weights:
         transform: of the weights before they are judged; "" for none.
     """
 
+    arguments: tuple[str, ...] = option(
+        "--model-argument", "For the factory (repeatable).", default=(), repeatable=True, metavar="NAME=VALUE"
+    )
     checkpoint: Path | None = option(
         "--checkpoint", "Weights: safetensors or .pt.", default=None, kind=FILE, metavar="FILE"
     )

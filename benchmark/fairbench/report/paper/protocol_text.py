@@ -13,6 +13,7 @@ from fairbench.method.schedule import drops_from
 from fairbench.models import describe
 from fairbench.outcomes.tuned_rates import rates_of
 from fairbench.protocol.autoattack_settings import STANDARD
+from fairbench.protocol.factory import Factory, is_factory, shown
 from fairbench.protocol.suite import Exclusion, PixelDigests, Recipe, Suite, protocol_description
 from fairbench.protocol.thresholds import (
     BOOTSTRAP_SEED,
@@ -98,9 +99,18 @@ def _insisted_on(pixels: PixelDigests) -> list[str]:
 
 def _model(suite: Suite) -> str:
     return (
-        f"Every method trains {suite.model} ({describe(suite.model)}), which normalises its input itself. Distillation "
-        f"methods are taught by {suite.teacher} ({describe(suite.teacher)}), trained by TRADES under the same protocol."
+        f"Every method trains {_network(suite.model, suite.model_factory)}, which normalises its input itself. "
+        f"Distillation methods are taught by {_network(suite.teacher, suite.teacher_factory)}, trained by TRADES under "
+        "the same protocol."
     )
+
+
+def _network(model: str, factory: Factory) -> str:
+    """An architecture with what it is; a network of somebody's own with what its factory is called with."""
+    if not is_factory(model):
+        return f"{model} ({describe(model)})"
+    arguments = ", ".join(f"{name}={value!r}" for name, value in factory.keywords.items())
+    return f"the network that `{shown(model)}` builds ({f'called with {arguments}' if arguments else 'no arguments'})"
 
 
 def _threat(suite: Suite) -> str:
