@@ -30,8 +30,8 @@ OPTIONS = {
     "--model-argument --record --seed --std --transform",
     "submit": "--by --checkpoint --data-dir --dataset --help --key --licence --link --mean --model --plugin --results "
     "--std --suite --to --work-dir",
-    "review": "--batch-size --comment --data-dir --dataset --device --help --limit --record --results --run-code --seed "
-    "--suite --tolerance",
+    "review": "--batch-size --comment --data-dir --dataset --device --help --limit --record --results --run-code "
+    "--seed --suite --tolerance",
     "report": "--check --help --results --site",
     "release": "--date --help --note --results",
     "compare": "--board --help --results --suite",
