@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fairbench import load_suite
-from fairbench.execution.estimate import Duration, Estimate, estimated
+from fairbench.execution.estimate import Duration, Estimate, estimated, longest_first
 from fairbench.execution.plan import Planner
 from fairbench.execution.task import Task
 from fairbench.method import registry
@@ -64,3 +64,15 @@ def test_where_nothing_can_be_known_nothing_is_said(tasks: list[Task]) -> None:
     assert math.isnan(found.seconds)
     assert not found.sentence("cpu")
     assert Estimate(seconds=7200.0, done=0).sentence("cuda") == "About 2 GPU-hours, from a few steps that were timed."
+
+
+def test_the_longest_come_first_with_what_they_wait_for(results: Path, tmp_path: Path, write_run: WriteRun) -> None:
+    """A short hot start of a long run is on the longest way; what nobody knows is as long as the mean of the rest."""
+    chosen = [(name, registry.create(name, {})) for name in ("pgd-at", "mart", "frl")]
+    runs = Planner(suite=load_suite("digits"), create=registry.create).plan(chosen, seeds=(0,))
+    tasks = [Task(run=run, results=results, work_dir=tmp_path, data_dir=tmp_path) for run in runs]
+    assert [task.run.label for task in longest_first(tasks, results=results)] == ["trades", "pgd-at", "mart", "frl"]
+    write_run("mart", seconds={"training": 60.0, "evaluation": 60.0})
+    write_run("trades", seconds={"training": 1.0, "evaluation": 1.0})
+    write_run("frl", seconds={"training": 100.0, "evaluation": 60.0})
+    assert [task.run.label for task in longest_first(tasks, results=results)] == ["trades", "frl", "mart", "pgd-at"]

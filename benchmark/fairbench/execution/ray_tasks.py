@@ -4,6 +4,7 @@ The tasks die with the command that submitted them; the next one goes on from th
 system that all nodes share.
 """
 
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -41,8 +42,9 @@ class RayTasks:
         self._device, self._say = device, say
         self._capacity = min(jobs or options.submitted, options.submitted)
         try:
+            _check_answers(options.address)
             ray.init(address=options.address, log_to_driver=False, logging_level="ERROR", namespace="fairbench")
-        except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        except (OSError, RuntimeError, ValueError, RayError) as error:
             raise UserError(
                 f"No Ray cluster answers at {options.address!r} ({first_line(error)}). Start one (`ray start --head`), "
                 "or give its address under [ray] in the executor options."
@@ -126,6 +128,17 @@ class RayTasks:
         if problem:
             raise UserError(problem)
         self._proven = True
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself tries for minutes where nobody listens.
+
+    Raises:
+        OSError: where nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _execute(task: Task) -> Ended:
