@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fairbench import UserError, evaluate
 from fairbench.outcomes.metrics import class_accuracies
+from fairbench.outcomes.radii import accuracies_by_radius
 from fairbench.outcomes.store import read_outcomes
 
 
@@ -40,6 +41,28 @@ def test_accuracies_of_every_class_in_two_lines(linear: nn.Module, images: Tenso
     expected = [float(robust[labels == k].float().mean()) for k in range(3)]
     assert found.tolist() == pytest.approx(expected)
     assert 0 < robust.sum() < 27
+
+
+def test_a_curve_and_an_attack_of_one_s_own(linear: nn.Module, images: Tensor, labels: Tensor) -> None:
+    """Under `no_grad`, too; the column of PGD-20 does not know of them."""
+
+    def ascent(model: Any, some: Tensor, targets: Tensor, threat: Any, _noise: Any) -> Tensor:
+        leaf = some.clone().requires_grad_()
+        loss = nn.functional.cross_entropy(model(leaf), targets, reduction="sum")
+        points: Tensor = some + threat.epsilon * torch.autograd.grad(loss, leaf)[0].sign()
+        return points
+
+    plain = evaluate(linear, images, labels, epsilon=0.05, tier="screen")
+    with torch.no_grad():
+        found = evaluate(
+            linear, images, labels, epsilon=0.05, tier="screen", curve=(0.05, 0.02), attacks={"ascent": ascent}
+        )
+    assert found.rows[list(plain.rows)].equals(plain.rows)
+    assert list(accuracies_by_radius(found)) == [0.0, 0.02, 0.05]
+    assert found.provenance.tried["ascent"]["backwards"] == int((plain.rows["clean"] == plain.rows["label"]).sum())
+    assert set(evaluate(linear, images, labels, tier="screen", attacks=["targeted:steps=2"]).provenance.tried) == {
+        "targeted:steps=2"
+    }
 
 
 def test_the_model_and_the_callers_state_are_left_as_they_were(images: Tensor, labels: Tensor) -> None:

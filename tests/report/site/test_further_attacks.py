@@ -83,6 +83,18 @@ def test_the_page_of_a_row(boards: Boards) -> None:
     assert "#abc" not in section
 
 
+def test_nonsense_in_a_file_is_a_dash(write_run: WriteRun, results: Path) -> None:
+    path = write_run()
+    found = read_outcomes(path)
+    evaluation = found.provenance.description["protocol"]["evaluation"]
+    found.provenance.description["protocol"]["evaluation"] = {**evaluation, "attacks": ["x"]}
+    found.rows["tried:x"], found.rows["reached:x"] = found.rows["clean"], pd.Series([np.array([], np.int16)] * 30)
+    facts: dict[str, Any] = {"forwards": "many", "unverified": [1], "norm": "L1", "radius": "wide"}
+    write_outcomes(path, replace(found, provenance=replace(found.provenance, tried={"x": facts})))
+    (page,) = method_pages(build_boards(results, draws=50), ()).values()
+    assert "<td>– + –</td><td>–</td>" in page.decode()
+
+
 def test_downloads_hold_the_counts(boards: Boards) -> None:
     text = downloads(boards.boards[0])[".json"].decode()
     assert text.count('"hardest":[0,4,3]') == 3

@@ -143,7 +143,7 @@ class Trying:
             left[[row_of[index] for index in verdicts.images]] = False
         rows = left.nonzero().flatten()
         self._progress(text, total - len(rows), total)
-        with exact_arithmetic(self._images.device), frozen(self._judged):
+        with exact_arithmetic(self._images.device), frozen(self._judged), torch.enable_grad():
             for chunk in torch.split(rows, self._evaluation.batch_size) if len(rows) else ():
                 verdicts = run_foreign(partial(self._chunk, text, attack, chunk), f"The attack {text!r} failed")
                 log.append(verdicts)

@@ -15,7 +15,7 @@ from fairbench.boards.seed_result import SeedResult
 from fairbench.outcomes.metrics import average, worst, worst_class
 from fairbench.outcomes.store import REACHED
 from fairbench.outcomes.tried import attack_title, made_into, tried_accuracies
-from fairbench.report.phrases import MANY_CLASSES, attack_names, percent, radius
+from fairbench.report.phrases import MANY_CLASSES, NOTHING, attack_names, percent, radius
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,9 +79,15 @@ def _lines(board: Board, result: SeedResult) -> Iterator[FurtherLine]:
             worst=f"{percent(worst(values))} ({names[worst_class(values)]})",
             average=percent(average(values)),
             classes=tuple(map(percent, values)) if len(names) <= MANY_CLASSES else (),
-            passes=f"{facts.get('forwards', 0):,} + {facts.get('backwards', 0):,}" if text else "",
-            unverified=str(facts.get("unverified", "")) if text else "",
+            passes=f"{_count(facts, 'forwards')} + {_count(facts, 'backwards')}" if text else "",
+            unverified=_count(facts, "unverified") if text else "",
         )
+
+
+def _count(facts: dict[str, object], name: str) -> str:
+    """A number from a file, which may hold anything."""
+    value = facts.get(name)
+    return f"{value:,}" if isinstance(value, int) else NOTHING
 
 
 def _ball(facts: dict[str, object]) -> str:
