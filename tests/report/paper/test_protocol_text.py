@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from fairbench import load_suite
 from fairbench.cli import main
+from fairbench.protocol.factory import Factory
 from fairbench.protocol.suite import Exclusion, MethodDefaults, PixelDigests, Suite
 from fairbench.protocol.suite_file import suite_names
 from fairbench.report.paper.protocol_text import KEY_NAMES, protocol_text
@@ -25,6 +26,8 @@ CHANGES: dict[str, dict[str, Any]] = {
         "seeds": (0, 1, 2, 3),
         "baseline": "trades",
         "methods": (MethodDefaults(method="dafa", parameters=(("strength", 7.5),)),),
+        "model_factory": Factory(arguments=(("width", 8),)),
+        "teacher_factory": Factory(arguments=(("width", 8),)),
     },
     "dataset": {
         "name": "svhn",
@@ -69,6 +72,8 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 NEEDS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("recipe", "warmup"): ("recipe", {"schedule": "one-cycle"}),
+    ("", "model_factory"): ("", {"model": "nets.py:net"}),
+    ("", "teacher_factory"): ("", {"teacher": "nets.py:net"}),
 }
 """What has to be set before a field has an effect."""
 
