@@ -30,6 +30,7 @@ OPTIONS = {
     "review": "--batch-size --comment --data-dir --dataset --device --help --limit --record --results --run-code "
     "--seed --suite --tolerance",
     "report": "--check --help --results --site",
+    "push": "--checkpoint --help --licence --private --results --to --upload --work-dir",
     "release": "--date --help --note --results",
     "compare": "--board --help --results --suite",
     "export": "--board --format --help --results --suite",
@@ -43,6 +44,7 @@ ARGUMENTS = {
     "verify": "FILE.parquet",
     "submit": "RUN|FILE.parquet...",
     "review": "BUNDLE",
+    "push": "RUN|FILE.parquet",
     "release": "SUITE",
     "compare": "A B",
     "list": "KIND",
@@ -61,6 +63,7 @@ DEFAULTS = {
     "submit": "--to=submissions --results=results --work-dir=runs --data-dir=data",
     "review": "--results=results --limit=100 --tolerance=0 --data-dir=data --batch-size=500 --device=auto",
     "report": "--results=results --site=site",
+    "push": "--results=results --work-dir=runs",
     "release": "--results=results",
     "compare": "--results=results",
     "export": "--format=csv --results=results",

@@ -3,6 +3,7 @@
     load_external("resnet18", checkpoint=Path("best.pth"), ...)          # an architecture of ours, their weights
     load_external("experiments/models.py:robust_resnet", ...)            # code that builds it
     load_external("robustbench:Wong2020Fast", ...)                       # from the zoo
+    load_external("hf:ann/robust-cnn@v1", ...)                           # from a hub
 
 Whatever comes back takes images in [0, 1] and has been called once, so that a network for other images or another
 number of classes is a sentence now, and not a traceback or a wrong number in an hour.
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from fairbench.errors import UserError, unknown
 from fairbench.external.factory import call_factory
 from fairbench.external.foreign_weights import fit, read_weights
+from fairbench.external.hub import PREFIX, hub_model
 from fairbench.external.normalisation import Normalisation
 from fairbench.identity import file_sha256
 from fairbench.models import build_model, model_names
@@ -28,8 +30,8 @@ _ZOO = "robustbench:"
 _NORMALISING = {"mean", "std", "mu", "sigma"}
 _AS_IT_IS = Normalisation(mean=(0.0,), std=(1.0,))
 _FORMS = (
-    "A model is also given as package.module:factory, path/to/file.py:factory or robustbench:NAME, and a file with "
-    "weights by --checkpoint."
+    "A model is also given as package.module:factory, path/to/file.py:factory, robustbench:NAME or hf:org/repo, and a "
+    "file with weights by --checkpoint."
 )
 
 
@@ -68,8 +70,8 @@ def load_external(
     """Build a model and give it its weights; the caller's random state stays as it is.
 
     Args:
-        given: a name of `fairbench list models`, `package.module:factory`, `path/to/file.py:factory`, or
-            `robustbench:NAME`.
+        given: a name of `fairbench list models`, `package.module:factory`, `path/to/file.py:factory`,
+            `robustbench:NAME`, or `hf:org/repo[@revision][/file]`.
         checkpoint: a file with the weights; needed for the first form, optional for the others.
         key: the entry of the checkpoint that holds them, where there are several.
         normalisation: for a network that does not normalise images itself.
@@ -85,7 +87,12 @@ def load_external(
     """
     if key and checkpoint is None:
         raise UserError(f"--key {key} names an entry of a checkpoint; give the file with --checkpoint.")
-    code = ""
+    code, named = "", ""
+    if given.startswith(PREFIX):
+        if checkpoint is not None:
+            raise UserError(f"{given} brings its weights; leave out --checkpoint {checkpoint}.")
+        fetched = hub_model(given, folder=folder)
+        given, checkpoint, named = fetched.architecture, fetched.weights, fetched.specification
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # a factory that draws weights draws the same ones every time
         if given.startswith(_ZOO):
@@ -118,7 +125,7 @@ def load_external(
     target, colon, name = given.rpartition(":")
     return External(
         model=model,
-        specification=f"{Path(target).name if target.endswith('.py') else target}{colon}{name}",
+        specification=named or f"{Path(target).name if target.endswith('.py') else target}{colon}{name}",
         code_sha256=code,
         file_sha256="" if checkpoint is None else file_sha256(checkpoint),
         remarks=remarks,

@@ -33,7 +33,7 @@ class Asked:
 
     models: tuple[str, ...] = option(
         "--model",
-        "A name of `list models`, package.module:factory, file.py:factory or robustbench:NAME (repeatable).",
+        "A name of `list models`, package.module:factory, file.py:factory, robustbench:NAME, hf:org/repo (repeatable).",
         repeatable=True,
         metavar="SPEC",
     )
