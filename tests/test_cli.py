@@ -17,12 +17,12 @@ from fairbench.protocol.suite_file import suite_names
 
 OPTIONS = {
     "run-all": "--data-dir --device --dry-run --engine --help --jobs --json --method --plugin --rerun --results "
-    "--search --seed --set --site --suite --tier --tuned --work-dir",
+    "--search --seed --set --site --suite --tier --track --tuned --work-dir",
     "tune": "--data-dir --device --help --jobs --method --plugin --set --suite --tuned --work-dir",
     "status": "--engine --help --json --method --plugin --results --search --seed --set --suite --tier --tuned "
     "--work-dir",
     "evaluate": "--attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help --image-size "
-    "--key --limit --mean --model --name --norm --results --search --seed --std --tier --work-dir",
+    "--key --limit --mean --model --name --norm --results --search --seed --std --tier --track --work-dir",
     "verify": "--batch-size --checkpoint --data-dir --dataset --device --help --key --limit --mean --model --record "
     "--seed --std",
     "submit": "--by --checkpoint --data-dir --dataset --help --key --licence --link --mean --model --plugin --results "

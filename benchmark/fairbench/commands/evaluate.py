@@ -21,6 +21,8 @@ from fairbench.protocol.suite_file import parse_number
 from fairbench.report.terminal.class_table import class_table
 from fairbench.report.terminal.console import console as make_console
 from fairbench.report.terminal.display import StageDisplay
+from fairbench.tracking.tracker import Subject
+from fairbench.tracking.watching import check_trackers, watching
 
 LINF_EPSILON = 8 / 255
 """Where no suite ships for a dataset."""
@@ -32,6 +34,7 @@ def evaluate(asked: Asked, folders: ModelFolders, *, device: str) -> int:
     """Evaluate one model after the other. Returns the exit code: 0 only if every one of them has its outcomes."""
     keep_freed_memory()
     names = _names(asked)
+    check_trackers(asked.trackers)
     threat = _threat(asked)
     evaluation = Evaluation(
         tier=asked.judged_tier,
@@ -109,9 +112,12 @@ def _one(
     for remark in external.remarks:  # before hours of work
         out.print(f"{name}: {remark}", markup=False)
     try:
-        with StageDisplay(out) as display:
+        subject = Subject(
+            suite=sample.name, label=run.label, seed=run.seed, key=run.key, folder=run.work_folder(folders.work_dir)
+        )
+        with watching(asked.trackers, subject) as tracker, StageDisplay(out) as display:
             outcomes = compute_outcomes(
-                run, results=folders.results, work_dir=folders.work_dir, progress=display.advanced
+                run, results=folders.results, work_dir=folders.work_dir, progress=display.advanced, tracker=tracker
             )
     except torch.OutOfMemoryError as error:
         raise UserError(

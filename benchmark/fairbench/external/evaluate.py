@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from fairbench.errors import UserError, not_allowed
 from fairbench.progress import Progress, silent
 from fairbench.protocol.suite import Engine, Evaluation, Norm, Precision, Threat, Tier
+from fairbench.tracking.tracker import NOBODY, Tracker
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,6 +44,7 @@ def evaluate(
     work_dir: str | os.PathLike[str] | None = None,
     results: str | os.PathLike[str] | None = None,
     progress: Progress = silent,
+    tracker: Tracker = NOBODY,
 ) -> "Outcomes":
     """Judge every image clean, under PGD-20 and, as far as the tier goes, under AutoAttack.
 
@@ -69,6 +71,7 @@ def evaluate(
         results: where the outcome file is written, and where outcomes of the same evaluation are found again; for
             another `forward` with the same weights, choose another name.
         progress: told the stage, images done, and their total.
+        tracker: told what every attack leaves, by `on_attack`; see `fairbench.tracking`.
 
     Raises:
         UserError: for a model, images or settings that cannot be used.
@@ -104,4 +107,4 @@ def evaluate(
             evaluation=evaluation,
         )
         known = None if folder is None else known_outcomes(run, folder)
-        return known or compute_outcomes(run, results=folder, work_dir=work, progress=progress)
+        return known or compute_outcomes(run, results=folder, work_dir=work, progress=progress, tracker=tracker)

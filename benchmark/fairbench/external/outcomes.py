@@ -25,6 +25,7 @@ from fairbench.outcomes.store import Outcomes, read_outcomes, write_outcomes
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.progress import Progress, silent
 from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
+from fairbench.tracking.tracker import NOBODY, Tracker
 
 
 def known_outcomes(run: ExternalRun, results: Path) -> Outcomes | None:
@@ -56,6 +57,7 @@ def compute_outcomes(
     work_dir: Path | None = None,
     settings: AutoAttackSettings = STANDARD,
     progress: Progress = silent,
+    tracker: Tracker = NOBODY,
 ) -> Outcomes:
     """Judge every image clean, under PGD-20 and, as far as the tier goes, under AutoAttack.
 
@@ -65,6 +67,7 @@ def compute_outcomes(
         work_dir: partial verdicts are kept below it; forgotten by default.
         settings: effort of AutoAttack; anything but the default is no AutoAttack standard.
         progress: told the stage, images done, and their total.
+        tracker: told what every attack leaves.
 
     Raises:
         UserError: if the model returns no logits of these classes, a folder cannot be written, or another process
@@ -97,6 +100,7 @@ def compute_outcomes(
             indices=sample.indices.to(device),
             settings=settings,
             progress=progress,
+            tracker=tracker,
         )
     provenance = replace(
         circumstances(run, suite=sample.name, method="external", class_names=sample.class_names, device=device),

@@ -37,12 +37,20 @@ class Computing(Machine):
 
     Attributes:
         site: where the page is written, while runs end and at the end.
+        trackers: who watches the runs, see `fairbench.tracking`.
         rerun: what is computed again although it has an outcome.
         dry_run: show the plan instead.
         as_json: the plan as JSON.
     """
 
     site: Path = option("--site", "Where the page is written.", default=Path("site"), kind=FOLDER)
+    trackers: tuple[str, ...] = option(
+        "--track",
+        "Report epochs and attacks while they go: tensorboard, wandb or file.py:Class (repeatable).",
+        default=(),
+        repeatable=True,
+        metavar="NAME",
+    )
     rerun: Rerun = option(
         "--rerun",
         "What to compute again although it has an outcome.",
