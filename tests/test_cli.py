@@ -18,14 +18,14 @@ from fairbench.protocol.suite_file import suite_names
 OPTIONS = {
     "run-all": "--data-dir --device --dry-run --engine --executor --executor-options --help --jobs --json --method "
     "--model --model-argument --plugin --rerun --results --search --seed --set --shards --site --suite --tier "
-    "--tuned --work-dir",
+    "--track --tuned --work-dir",
     "tune": "--data-dir --device --executor --executor-options --help --jobs --method --model --model-argument "
     "--plugin --set --suite --tuned --work-dir",
     "status": "--engine --help --json --method --model --model-argument --plugin --results --search --seed --set "
     "--suite --tier --tuned --work-dir",
     "evaluate": "--adversarial --attack --batch-size --checkpoint --data-dir --dataset --device --engine --eps --help "
     "--ignore --image-size --key --limit --mean --model --model-argument --name --norm --plugin --results "
-    "--search --seed --std --tier --transform --work-dir",
+    "--search --seed --std --tier --track --transform --work-dir",
     "verify": "--batch-size --checkpoint --data-dir --dataset --device --help --ignore --key --limit --mean --model "
     "--model-argument --record --seed --std --transform",
     "submit": "--by --checkpoint --data-dir --dataset --help --key --licence --link --mean --model --plugin --results "
@@ -33,6 +33,7 @@ OPTIONS = {
     "review": "--batch-size --comment --data-dir --dataset --device --help --limit --record --results --run-code "
     "--seed --suite --tolerance",
     "report": "--check --help --results --site",
+    "push": "--checkpoint --help --licence --private --results --to --upload --work-dir",
     "release": "--date --help --note --results",
     "compare": "--board --help --results --suite",
     "export": "--board --format --help --results --suite",
@@ -46,6 +47,7 @@ ARGUMENTS = {
     "verify": "FILE.parquet",
     "submit": "RUN|FILE.parquet...",
     "review": "BUNDLE",
+    "push": "RUN|FILE.parquet",
     "release": "SUITE",
     "compare": "A B",
     "list": "KIND",
@@ -64,6 +66,7 @@ DEFAULTS = {
     "submit": "--to=submissions --results=results --work-dir=runs --data-dir=data",
     "review": "--results=results --limit=100 --tolerance=0 --data-dir=data --batch-size=500 --device=auto",
     "report": "--results=results --site=site",
+    "push": "--results=results --work-dir=runs",
     "release": "--results=results",
     "compare": "--results=results",
     "export": "--format=csv --results=results",

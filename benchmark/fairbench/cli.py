@@ -11,6 +11,7 @@ from fairbench.commands.options.computing import Computing, Machine
 from fairbench.commands.options.folders import ModelFolders, RunFolders, WorkFolders
 from fairbench.commands.options.named_board import NamedBoard
 from fairbench.commands.options.option import FILE, FOLDER, RESULTS, options
+from fairbench.commands.options.pushed import Pushed
 from fairbench.commands.options.repetition import Repetition
 from fairbench.commands.options.reviewing import Reviewing
 from fairbench.commands.options.selection import Named, Selection
@@ -126,6 +127,16 @@ def report(results: Path, site: Path, *, check: bool) -> None:
     from fairbench.commands.report import report as command  # noqa: PLC0415
 
     raise SystemExit(command(results, site, check=check))
+
+
+@main.command()
+@click.argument("run", type=click.Path(exists=True, path_type=Path), metavar="RUN|FILE.parquet")
+@options
+def push(run: Path, pushed: Pushed) -> None:
+    """Put a checkpoint and its card onto the Hugging Face hub; shown first, done with --upload."""
+    from fairbench.commands.push import push as command  # noqa: PLC0415
+
+    raise SystemExit(command(run, pushed))
 
 
 @main.command()

@@ -156,6 +156,8 @@ def test_a_release_that_was_killed_is_done_again(results: Path, write_run: Write
     left = results / "digits/versions/1/digits/b/seed0.parquet"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"junk")
+    (results / "digits/versions/.releasing-x/version").mkdir(parents=True)
     assert cli("release", "digits").exit_code == 0
     assert not left.exists()
+    assert [path.name for path in (results / "digits/versions").iterdir()] == ["1"]
     assert cli("report").exit_code == 0

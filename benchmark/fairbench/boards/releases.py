@@ -150,6 +150,8 @@ def release(results: Path, suite: str, *, day: str, note: str) -> BoardVersion:
     )
     target = version.folder(results)
     check_writable(target.parent)
+    for left in target.parent.glob(".releasing-*"):  # by a release that was killed
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=".releasing-", dir=target.parent) as fresh:
         folder = Path(fresh, "version")
         _copy(seeds, results, folder)

@@ -27,6 +27,8 @@ from fairbench.report.phrases import listed, radius
 from fairbench.report.terminal.class_table import class_table
 from fairbench.report.terminal.console import console as make_console
 from fairbench.report.terminal.display import StageDisplay
+from fairbench.tracking.tracker import Subject
+from fairbench.tracking.watching import check_trackers, watching
 
 LINF_EPSILON = 8 / 255
 """Where no suite ships for a dataset."""
@@ -38,6 +40,7 @@ def evaluate(asked: Asked, folders: ModelFolders, *, device: str) -> int:
     """Evaluate one model after the other. Returns the exit code: 0 only if every one of them has its outcomes."""
     keep_freed_memory()
     names = _names(asked)
+    check_trackers(asked.trackers)
     threat, curve = _threat(asked)
     further: dict[str, Any] = dict(resolve(asked.further, plugins=asked.plugins))
     where_to = devices(device)[0]
@@ -143,8 +146,13 @@ def _one(
         return
     for remark in external.remarks:  # before hours of work
         out.print(f"{name}: {remark}", markup=False)
-    with StageDisplay(out) as display:
-        outcomes = compute_outcomes(run, results=folders.results, work_dir=folders.work_dir, progress=display.advanced)
+    subject = Subject(
+        suite=sample.name, label=run.label, seed=run.seed, key=run.key, folder=run.work_folder(folders.work_dir)
+    )
+    with watching(asked.trackers, subject) as tracker, StageDisplay(out) as display:
+        outcomes = compute_outcomes(
+            run, results=folders.results, work_dir=folders.work_dir, progress=display.advanced, tracker=tracker
+        )
     out.print(class_table(outcomes))
     out.print(f"Wrote {path}; `fairbench report` shows it beside the boards it fits.", markup=False)
     for problem in send(folders.results):

@@ -186,7 +186,7 @@ def _runs_code(outcomes: Outcomes) -> bool:
 
 
 def _is_foreign(model: str) -> bool:
-    return model not in model_names() and not model.startswith("robustbench:")
+    return model not in model_names() and not model.startswith(("robustbench:", "hf:"))
 
 
 def _named_model(outcomes: Outcomes) -> str:

@@ -37,6 +37,7 @@ from fairbench.report.site.page import PAGE
 from fairbench.report.terminal.console import console as make_console
 from fairbench.report.terminal.display import Display
 from fairbench.report.terminal.table import terminal_table
+from fairbench.tracking.watching import check_trackers
 
 
 def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> int:
@@ -46,7 +47,9 @@ def run_all(selection: Selection, folders: RunFolders, computing: Computing) -> 
         work_dir=folders.work_dir,
         data_dir=computing.data_dir,
         plugins=tuple(map(ShippedPlugin.read, selection.plugins)),
+        trackers=computing.trackers,
     )
+    check_trackers(computing.trackers)
     console = make_console(stderr=computing.as_json)
     planned = plan(selection)
     found = run_statuses(planned.runs, where)

@@ -149,7 +149,7 @@ def _problems_of_models(
     for run, stored in zip(runs, submission.runs, strict=True):
         sample: Sample | None = found.images.get(stored.seed)
         given = submitted.model or str(run.provenance.description["external"]["model"])
-        if sample is None or given.startswith("robustbench:"):
+        if sample is None or given.startswith(("robustbench:", "hf:")):
             continue
         model = load_external(
             given,

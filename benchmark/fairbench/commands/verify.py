@@ -127,7 +127,7 @@ def _model(outcomes: Outcomes, sample: Sample, repetition: Repetition) -> Extern
     """The model: as the user says, or the submission's, if that cannot run a stranger's code."""
     description = outcomes.provenance.description
     given = repetition.model or str(description.get("external", description["protocol"])["model"])
-    if not repetition.model and given not in model_names() and not given.startswith("robustbench:"):
+    if not repetition.model and given not in model_names() and not given.startswith(("robustbench:", "hf:")):
         raise UserError(
             f"The submission names the model {given!r}, which is code of its author; if you trust it, give it with "
             "--model."

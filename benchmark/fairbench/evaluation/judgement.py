@@ -33,6 +33,7 @@ from fairbench.outcomes.store import CURVE, NOT_RUN, REACHED, SCHEMA, TRIED
 from fairbench.progress import Progress, silent
 from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
 from fairbench.protocol.suite import Evaluation, Threat
+from fairbench.tracking.tracker import NOBODY, Attacked, Tracker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +89,7 @@ def judge(
     further: Mapping[str, FurtherAttack] = MappingProxyType({}),
     settings: AutoAttackSettings = STANDARD,
     progress: Progress = silent,
+    tracker: Tracker = NOBODY,
 ) -> Judgement:
     """Judge both checkpoints clean and under PGD-20, and the selected one under AutoAttack as far as the tier goes.
 
@@ -106,6 +108,7 @@ def judge(
         further: what else is tried on the selected checkpoint: the attacks of the evaluation, by their text.
         settings: effort of AutoAttack; anything but the default is no AutoAttack standard.
         progress: told the stage (`pgd20`, `pgd20 last` or the name of an attack), images done, and their total.
+        tracker: told what every attack leaves of the selected checkpoint, as soon as it is known.
 
     Raises:
         UserError: if data or logits are not what they must be, or the folder belongs to another evaluation.
@@ -126,7 +129,14 @@ def judge(
             stage=stage,
         )
 
+    def tell(attack: str, predictions: Tensor) -> None:
+        shares = ClassMeans(classes, device=labels.device)
+        shares.add(labels, ((first.clean == labels) & (predictions == labels)).double())
+        tracker.on_attack(Attacked(name=attack, accuracies=tuple(shares.mean().tolist())))
+
     first = screened(selected, "pgd20")
+    tell("clean", first.clean)
+    tell("pgd20", first.pgd20)
     second = first if _same(selected, last) else screened(last, "pgd20 last")
     observed = behaviour(selected, images, classes=classes, batch_size=evaluation.batch_size, seed=evaluation.seed)
     seconds = {"pgd20": time.perf_counter() - began}
@@ -148,6 +158,7 @@ def judge(
         reached = attack_by_tier(attacking, first, labels, classes=classes, evaluation=evaluation, indices=indices)
         attacked = attacking.found()
         seconds["autoattack"] = sum(attacked.seconds.values())
+        tell("autoattack", attacked.predictions)
     rows = _rows(labels, first, second, attacked, indices=indices)
     if evaluation.curve:
         robust = (first.pgd20 if attacked is None else attacked.predictions) == labels

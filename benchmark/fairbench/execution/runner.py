@@ -31,12 +31,14 @@ class Where:
         work_dir: checkpoints, partial attacks, logs.
         data_dir: downloaded datasets; the states of runs do not depend on it.
         plugins: files whose methods must be known; the states of runs do not depend on them.
+        trackers: who watches the runs.
     """
 
     results: Path
     work_dir: Path
     data_dir: Path = Path("data")
     plugins: tuple[ShippedPlugin, ...] = ()
+    trackers: tuple[str, ...] = ()
 
 
 def run_statuses(plan: Iterable[Run], where: Where) -> list[RunStatus]:
@@ -110,6 +112,7 @@ def _task(run: Run, where: Where, *, fresh: bool = False) -> Task:
         work_dir=where.work_dir.absolute(),
         data_dir=where.data_dir.absolute(),
         plugins=where.plugins,
+        trackers=where.trackers,
         fresh=fresh,
     )
 

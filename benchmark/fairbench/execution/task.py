@@ -52,6 +52,7 @@ class Task:
         work_dir: folder of checkpoints, partial attacks and logs.
         data_dir: folder of downloaded datasets.
         plugins: files whose methods must be known, as they were when the run was planned.
+        trackers: who watches, see `fairbench.tracking.watching`.
         device: `auto`, `cpu`, `cuda` or `cuda:i`, of the machine that computes.
         judge: False if only the checkpoints are missing (the outcomes came from elsewhere).
         fresh: forget earlier work and replace an existing result.
@@ -64,6 +65,7 @@ class Task:
     work_dir: Path
     data_dir: Path
     plugins: tuple[ShippedPlugin, ...] = ()
+    trackers: tuple[str, ...] = ()
     device: str = "auto"
     judge: bool = True
     fresh: bool = False

@@ -43,6 +43,8 @@ from fairbench.outcomes.work_folder import CHECKPOINTS, WorkFolder
 from fairbench.progress import Progress
 from fairbench.protocol.attack_names import Checkpoint
 from fairbench.protocol.run import Run, plain
+from fairbench.tracking.tracker import Subject, Tracker
+from fairbench.tracking.watching import watching
 from fairbench.training.loop import Trained, model_of, read_trained, train
 
 PATIENCE = 2.0
@@ -99,6 +101,20 @@ def _locked(task: Task, folder: WorkFolder, progress: Progress) -> Ended:
 
 
 def _compute(task: Task, folder: WorkFolder, progress: Progress) -> None:
+    run = task.run
+    subject = Subject(
+        suite=run.suite.name,
+        label=run.label,
+        seed=run.seed,
+        key=run.key,
+        parameters=plain(run.parameters),
+        folder=folder.path,
+    )
+    with watching(task.trackers, subject) as tracker:
+        _watched(task, folder, progress, tracker)
+
+
+def _watched(task: Task, folder: WorkFolder, progress: Progress, tracker: Tracker) -> None:
     run, device = task.run, torch.device(task.device)
     torch.set_num_threads(1)  # runs are what is parallel; sums do not depend on the number of jobs
     _check_data(run)
@@ -120,6 +136,7 @@ def _compute(task: Task, folder: WorkFolder, progress: Progress) -> None:
                 prerequisites=prerequisites,
                 costs=_costs(task),
                 progress=progress,
+                tracker=tracker,
             )
         except TrainingFailedError as error:
             if task.judge:  # outcomes that came from elsewhere are not ours to replace
@@ -144,6 +161,7 @@ def _compute(task: Task, folder: WorkFolder, progress: Progress) -> None:
         indices=dataset.test_indices,
         further=resolve(run.suite.evaluation.attacks, plugins=[plugin.checked() for plugin in task.plugins]),
         progress=progress,
+        tracker=tracker,
     )
     seconds = time.monotonic() - began
     known = _known(task, method, dataset)

@@ -18,6 +18,7 @@ from fairbench.errors import UserError, not_allowed
 from fairbench.fields import plain_number
 from fairbench.progress import Progress, silent
 from fairbench.protocol.suite import Engine, Evaluation, Norm, Precision, Threat, Tier
+from fairbench.tracking.tracker import NOBODY, Tracker
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,6 +48,7 @@ def evaluate(
     work_dir: str | os.PathLike[str] | None = None,
     results: str | os.PathLike[str] | None = None,
     progress: Progress = silent,
+    tracker: Tracker = NOBODY,
 ) -> "Outcomes":
     """Judge every image clean, under PGD-20 and, as far as the tier goes, under AutoAttack.
 
@@ -76,6 +78,7 @@ def evaluate(
         results: where the outcome file is written, and where outcomes of the same evaluation are found again; for
             another `forward` with the same weights, choose another name.
         progress: told the stage, images done, and their total.
+        tracker: told what every attack leaves, by `on_attack`; see `fairbench.tracking`.
 
     Raises:
         UserError: for a model, images or settings that cannot be used.
@@ -126,7 +129,7 @@ def evaluate(
         )
         known = None if folder is None else known_outcomes(run, folder)
         try:
-            return known or compute_outcomes(run, results=folder, work_dir=work, progress=progress)
+            return known or compute_outcomes(run, results=folder, work_dir=work, progress=progress, tracker=tracker)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

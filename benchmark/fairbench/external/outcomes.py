@@ -28,6 +28,7 @@ from fairbench.outcomes.store import Outcomes, read_outcomes, write_outcomes
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.progress import Progress, silent
 from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
+from fairbench.tracking.tracker import NOBODY, Tracker
 
 _OPTIONAL = ("code", "transform")
 """Parts of a description that are there only where they say something."""
@@ -64,6 +65,7 @@ def compute_outcomes(
     work_dir: Path | None = None,
     settings: AutoAttackSettings = STANDARD,
     progress: Progress = silent,
+    tracker: Tracker = NOBODY,
 ) -> Outcomes:
     """Judge every image clean, under PGD-20 and, as far as the tier goes, under AutoAttack.
 
@@ -73,6 +75,7 @@ def compute_outcomes(
         work_dir: partial verdicts are kept below it; forgotten by default.
         settings: effort of AutoAttack; anything but the default is no AutoAttack standard.
         progress: told the stage, images done, and their total.
+        tracker: told what every attack leaves.
 
     Raises:
         UserError: if the model returns no logits of these classes, a folder cannot be written, or another process
@@ -106,6 +109,7 @@ def compute_outcomes(
             further=run.further,
             settings=settings,
             progress=progress,
+            tracker=tracker,
         )
     provenance = replace(
         circumstances(run, suite=sample.name, method="external", class_names=sample.class_names, device=device),

@@ -3,6 +3,7 @@
     load_external("resnet18", checkpoint=Path("best.pth"), ...)          # an architecture of ours, their weights
     load_external("experiments/models.py:robust_resnet", ...)            # code that builds it
     load_external("robustbench:Wong2020Fast", ...)                       # from the zoo
+    load_external("hf:ann/robust-cnn@v1", ...)                           # from a hub
 
 Whatever comes back takes images in [0, 1] and has been called once, so that a network for other images or another
 number of classes is a sentence now, and not a traceback or a wrong number in an hour.
@@ -20,6 +21,7 @@ from fairbench.errors import UserError, unknown
 from fairbench.external.factory import call_factory
 from fairbench.external.first_look import look
 from fairbench.external.foreign_weights import fit, read_weights
+from fairbench.external.hub import PREFIX, hub_model
 from fairbench.external.normalisation import Normalisation
 from fairbench.external.weight_names import without_wrappers
 from fairbench.identity import file_sha256
@@ -33,8 +35,8 @@ _NORMALISING = {"mean", "std", "mu", "sigma"}
 _NORMALISED = ("mean", "std")
 _AS_IT_IS = Normalisation(mean=(0.0,), std=(1.0,))
 _FORMS = (
-    "A model is also given as package.module:factory, path/to/file.py:factory or robustbench:NAME, and a file with "
-    "weights by --checkpoint."
+    "A model is also given as package.module:factory, path/to/file.py:factory, robustbench:NAME or hf:org/repo, and a "
+    "file with weights by --checkpoint."
 )
 
 
@@ -77,8 +79,8 @@ def load_external(
     """Build a model and give it its weights; the caller's random state stays as it is.
 
     Args:
-        given: a name of `fairbench list models`, `package.module:factory`, `path/to/file.py:factory`, or
-            `robustbench:NAME`.
+        given: a name of `fairbench list models`, `package.module:factory`, `path/to/file.py:factory`,
+            `robustbench:NAME`, or `hf:org/repo[@revision][/file]`.
         arguments: with which a factory is called.
         checkpoint: a file with the weights; needed for the first form, optional for the others.
         key: the entry of the checkpoint that holds them, or the prefix of their names, where there are several.
@@ -96,13 +98,18 @@ def load_external(
     """
     if key and checkpoint is None:
         raise UserError(f"--key {key} names an entry of a checkpoint; give the file with --checkpoint.")
-    if ignored and (checkpoint is None or given.startswith(_ZOO)):
+    if ignored and (checkpoint is None or given.startswith((_ZOO, PREFIX))):
         raise UserError(
             f"--ignore {ignored[0]} names weights of a checkpoint of yours; give the file with --checkpoint."
         )
-    if arguments and (":" not in given or given.startswith(_ZOO)):
+    if arguments and (":" not in given or given.startswith((_ZOO, PREFIX))):
         raise UserError(f"--model-argument {next(iter(arguments))} is for a factory; {given} is none.")
-    code = ""
+    code, named = "", ""
+    if given.startswith(PREFIX):
+        if checkpoint is not None:
+            raise UserError(f"{given} brings its weights; leave out --checkpoint {checkpoint}.")
+        fetched = hub_model(given, folder=folder)
+        given, checkpoint, named = fetched.architecture, fetched.weights, fetched.specification
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # a factory that draws weights draws the same ones every time
         if given.startswith(_ZOO):
@@ -142,7 +149,7 @@ def load_external(
     called = ", ".join(f"{name}={value!r}" for name, value in sorted(arguments.items()))
     return External(
         model=looked.model,
-        specification=f"{shown(given)}({called})" if called else shown(given),
+        specification=named or (f"{shown(given)}({called})" if called else shown(given)),
         code_sha256=code,
         file_sha256="" if checkpoint is None else file_sha256(checkpoint),
         remarks=(*remarks, *looked.remarks),

@@ -148,8 +148,10 @@ def _outcome_files(path: Path, results: Path) -> list[Path]:
 def _checkpoint(provenance: Provenance, given: Mapping[str, Path], work_dir: Path) -> Path | None:
     """The file that the outcomes name by its SHA-256."""
     claimed = provenance.checkpoints.get("selected", "")
-    if provenance.role == "external" and not claimed:
-        return None
+    if provenance.role == "external":
+        model = str(provenance.description["external"]["model"])
+        if not claimed or model.startswith("hf:"):  # it brings its weights, or says where they are for good
+            return None
     if claimed in given:
         return given[claimed]
     runs = sorted(work_dir.glob(f"{provenance.suite}/{provenance.label}/seed{provenance.seed}-*/selected.safetensors"))

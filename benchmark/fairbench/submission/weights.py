@@ -23,8 +23,12 @@ def problem(path: Path | None, found: Provenance) -> str:
     """
     who = f"Seed {found.seed}"
     if path is None:
-        zoo = found.role == "external" and str(found.description["external"]["model"]).startswith("robustbench:")
-        return "" if zoo else f"{who} brings no weights; without them nobody can attack its model again."
+        model = str(found.description["external"]["model"]) if found.role == "external" else ""
+        return (
+            ""
+            if model.startswith(("robustbench:", "hf:"))
+            else f"{who} brings no weights; without them nobody can attack its model again."
+        )
     try:
         read_weights(path)
     except UserError as error:

@@ -40,6 +40,7 @@ from fairbench.progress import Progress, silent
 from fairbench.protocol.factory import is_factory, shown
 from fairbench.protocol.run import Run
 from fairbench.seeding import derived_seed
+from fairbench.tracking.tracker import NOBODY, Epoch, Tracker
 from fairbench.training.passes import PGD_AT_UNITS, PassCounter
 from fairbench.training.returned_loss import loss_problem
 from fairbench.training.state import SelectedEpoch, TrainingState
@@ -138,6 +139,7 @@ def train(
     prerequisites: Mapping[str, nn.Module] | None = None,
     costs: Mapping[str, float] = MappingProxyType({}),
     progress: Progress = silent,
+    tracker: Tracker = NOBODY,
 ) -> Trained:
     """Train a run to the end, from wherever its folder says it is.
 
@@ -150,6 +152,7 @@ def train(
         prerequisites: trained networks by role; a hot start gives the first weights.
         costs: of training the prerequisites, by role, as multiples of PGD-10 AT of their own networks.
         progress: told after every step.
+        tracker: told after every epoch.
 
     Raises:
         TrainingFailedError: if a loss or gradient is not finite, or the model collapses to one class.
@@ -158,7 +161,7 @@ def train(
     training = _Training(run, method, dataset, folder=folder, device=device, prerequisites=prerequisites or {})
     try:
         with exact_arithmetic(device):  # fp32 means fp32; who wants speed says bf16
-            training.finish(progress)
+            training.finish(progress, tracker)
         return training.summarise(costs)
     except TrainingFailedError as error:
         error.history, error.seconds = training.state.history, training.state.seconds
@@ -208,7 +211,7 @@ class _Training:
             train_batches=self.batches.in_order,
         )
 
-    def finish(self, progress: Progress) -> None:
+    def finish(self, progress: Progress, tracker: Tracker) -> None:
         """Every epoch that is missing."""
         state, steps = self.state, self.run.recipe.epochs * len(self.batches)
         with ExitStack() as counters:
@@ -226,6 +229,7 @@ class _Training:
             state.peak_memory = max(state.peak_memory, peak_memory(state.device))
             state.epoch += 1
             state.save(self.folder.state)
+            tracker.on_epoch(_watched(state.history[-1]))
 
     def _train_epoch(self, stepped: Callable[[], None]) -> float | None:
         """Train on every image once; the mean loss of the steps that had one."""
@@ -372,6 +376,18 @@ class _Training:
             temporary.write_text(json.dumps(asdict(trained), allow_nan=False), encoding="utf-8")
         self.folder.state.unlink(missing_ok=True)
         return trained
+
+
+def _watched(entry: Mapping[str, Any]) -> Epoch:
+    """An entry of the history, for whoever watches."""
+    return Epoch(
+        number=entry["epoch"],
+        learning_rate=entry["learning_rate"],
+        loss=entry["loss"],
+        clean=tuple(entry["validation_clean"]),
+        robust=tuple(entry["validation_robust"]),
+        reported=entry["method"],
+    )
 
 
 def _multiply_adds(model: nn.Module, image: Tensor) -> int:

@@ -35,11 +35,12 @@ class Asked:
         batch_size: images attacked together.
         limit: images, class-stratified; None for all.
         seed: of the training.
+        trackers: who watches, see `fairbench.tracking`.
     """
 
     models: tuple[str, ...] = option(
         "--model",
-        "A name of `list models`, package.module:factory, file.py:factory or robustbench:NAME (repeatable).",
+        "A name of `list models`, package.module:factory, file.py:factory, robustbench:NAME, hf:org/repo (repeatable).",
         repeatable=True,
         metavar="SPEC",
     )
@@ -108,6 +109,14 @@ class Asked:
         default=0,
         kind=click.IntRange(0, 2**31 - 1),
         metavar="N",
+    )
+
+    trackers: tuple[str, ...] = option(
+        "--track",
+        "Report attacks when they end: tensorboard, wandb or file.py:Class (repeatable).",
+        default=(),
+        repeatable=True,
+        metavar="NAME",
     )
 
     def __post_init__(self) -> None:

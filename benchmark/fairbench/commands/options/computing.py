@@ -61,6 +61,7 @@ class Computing(Machine):
     Attributes:
         site: where the page is written, while runs end and at the end.
         shards: workers that share the evaluation of one run.
+        trackers: who watches the runs, see `fairbench.tracking`.
         rerun: what is computed again although it has an outcome.
         dry_run: show the plan instead.
         as_json: the plan as JSON.
@@ -73,6 +74,13 @@ class Computing(Machine):
         default=1,
         kind=click.IntRange(1, 1000),
         metavar="N",
+    )
+    trackers: tuple[str, ...] = option(
+        "--track",
+        "Report epochs and attacks while they go: tensorboard, wandb or file.py:Class (repeatable).",
+        default=(),
+        repeatable=True,
+        metavar="NAME",
     )
     rerun: Rerun = option(
         "--rerun",
