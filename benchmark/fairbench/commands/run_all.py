@@ -245,7 +245,8 @@ def _check_folders(planned: Planned, where: Where, site: Path) -> None:
 def _check_data(planned: Planned, where: Where) -> None:
     """Load the data and build the networks once, so that a problem is one message before anything is trained."""
     from fairbench.data.loading import load_dataset  # noqa: PLC0415  imports torch
-    from fairbench.training.loop import check_network, model_of  # noqa: PLC0415
+    from fairbench.training.loop import model_of  # noqa: PLC0415
+    from fairbench.training.network_check import check_network  # noqa: PLC0415
 
     dataset = load_dataset(planned.suite.dataset, folder=planned.suite.folder, data_dir=where.data_dir)
     networks: dict[object, Any] = {}

@@ -26,8 +26,7 @@ from fairbench.data.batches import TrainingBatches, evaluation_batches, unit
 from fairbench.data.dataset import Dataset
 from fairbench.errors import TrainingFailedError, UserError
 from fairbench.evaluation.screening import class_statistics
-from fairbench.external.network import build_network, check_trainable
-from fairbench.fields import plain_number
+from fairbench.external.network import build_network
 from fairbench.identity import file_sha256
 from fairbench.machine import peak_memory
 from fairbench.method.contract import ClassStatistics, Method, Setup, Validation
@@ -37,10 +36,12 @@ from fairbench.models import build_model
 from fairbench.models.checkpoint import save_weights
 from fairbench.outcomes.work_folder import CHECKPOINTS, WorkFolder
 from fairbench.progress import Progress, silent
-from fairbench.protocol.factory import is_factory, shown
+from fairbench.protocol.factory import is_factory
 from fairbench.protocol.run import Run
 from fairbench.seeding import derived_seed
 from fairbench.tracking.tracker import NOBODY, Epoch, Tracker
+from fairbench.training.history_values import plain_value, reported_value
+from fairbench.training.network_check import check_network
 from fairbench.training.passes import PGD_AT_UNITS, PassCounter
 from fairbench.training.returned_loss import loss_problem
 from fairbench.training.state import SelectedEpoch, TrainingState
@@ -100,28 +101,6 @@ def _shape(dataset: Dataset) -> _Shape:
         "mean": dataset.mean,
         "std": dataset.std,
     }
-
-
-def check_network(run: Run, method: Method, dataset: Dataset, *, network: nn.Module) -> None:
-    """Refuse a network that cannot be trained, or not by this method, before anything is.
-
-    Args:
-        run: to be trained.
-        method: the configured method.
-        dataset: whose training split decides how long the last batch is.
-        network: the run's own, on any device.
-
-    Raises:
-        UserError: saying what it lacks.
-    """
-    called = shown(run.suite.model)
-    if is_factory(run.suite.model):
-        size = run.recipe.batch_size
-        device = next(network.parameters()).device
-        image = unit(dataset.train.images[:1].to(device))[0]
-        check_trainable(network, called=called, image=image, last_batch=len(dataset.train) % size or size)
-    if reason := method.refuses(network):
-        raise UserError(f"{run.label} cannot train {called}: {reason}")
 
 
 def read_trained(folder: WorkFolder) -> Trained:
@@ -307,9 +286,9 @@ class _Training:
                 "epoch": state.epoch,
                 "learning_rate": state.optimiser.param_groups[0]["lr"],
                 "loss": loss,
-                "validation_clean": _plain(found.clean.tolist()),
-                "validation_robust": _plain(found.robust.tolist()),
-                "method": {name: _reported(value, name=name, method=method) for name, value in reported.items()},
+                "validation_clean": plain_value(found.clean.tolist()),
+                "validation_robust": plain_value(found.robust.tolist()),
+                "method": {name: reported_value(value, name=name, method=method) for name, value in reported.items()},
             }
         )
 
@@ -398,21 +377,3 @@ def _multiply_adds(model: nn.Module, image: Tensor) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(image)
     return max(int(counter.get_total_flops()), 1)
-
-
-def _reported(value: object, *, name: str, method: Method) -> float | list[float | None] | None:
-    """What a method shows of itself, for JSON; tensors and arrays are taken for the numbers that they hold."""
-    values = value.tolist() if hasattr(value, "tolist") else value
-    numbers = [plain_number(item) for item in values] if isinstance(values, list | tuple) else [plain_number(values)]
-    if not all(isinstance(number, int | float) for number in numbers):
-        raise UserError(
-            f"`end_epoch` of {type(method).__name__} reports {name!r} = {value!r}; allowed: numbers and lists of them."
-        )
-    return _plain(numbers if isinstance(values, list | tuple) else numbers[0])
-
-
-def _plain(value: float | list[float]) -> float | list[float | None] | None:
-    """Numbers for JSON: None for a class without images, and for whatever else is not finite."""
-    if isinstance(value, list):
-        return [number if math.isfinite(number) else None for number in value]
-    return value if math.isfinite(value) else None
