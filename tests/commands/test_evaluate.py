@@ -295,7 +295,10 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("--norm", "L2"), "--norm L2 needs --eps, such as --eps 0.5"),
     (("--norm", "L2", "--eps", "-0.5"), "--eps -0.5 is not allowed"),
     (("--limit", "0"), "0 is not in the range x>=1"),
-    (("--attack", "fgsm"), "'fgsm' is not one of 'pgd20', 'autoattack'"),
+    (
+        ("--attack", "fgsm"),
+        "Unknown attack 'fgsm'. Known: corruptions, l1-apgd, pgd-restarts, targeted. PGD-20 and Auto",
+    ),
     (("--attack", "pgd20", "--tier", "full"), "--tier full contradicts --attack, which says screen"),
     (("--engine", "reference", "--search", "bf16"), "allowed: fp32 with the reference engine"),
     (("--dataset", "tinny.npz"), "Cannot read the dataset tinny.npz: No such file"),
