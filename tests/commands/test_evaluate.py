@@ -297,7 +297,7 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("--limit", "0"), "0 is not in the range x>=1"),
     (
         ("--attack", "fgsm"),
-        "Unknown attack 'fgsm'. Known: corruptions, l1-apgd, pgd-restarts, targeted. PGD-20 and Auto",
+        "Unknown attack 'fgsm'. Known: corruptions, l1-apgd, pgd-restarts, targeted. PGD",
     ),
     (("--attack", "pgd20", "--tier", "full"), "--tier full contradicts --attack, which says screen"),
     (("--engine", "reference", "--search", "bf16"), "allowed: fp32 with the reference engine"),

@@ -89,8 +89,8 @@ def _found(texts: Iterable[str], plugins: Sequence[Plugin]) -> Iterator[tuple[st
             yield said, partial(run_foreign, point.load, problem, advice="Repair or uninstall that package.")
         else:
             advice = (
-                "PGD-20 and AutoAttack are what every evaluation has (`pgd20`, `autoattack`, a tier). An attack of your "
-                "own is given with --plugin FILE, or by an installed package."
+                "PGD-20 and AutoAttack are what every evaluation has (`pgd20`, `autoattack`, a tier). An attack of "
+                "your own is given with --plugin FILE, or by an installed package."
             )
             raise unknown("attack", name, [*installed, *files], advice=advice)
 
