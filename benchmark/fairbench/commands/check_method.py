@@ -20,6 +20,8 @@ def check(given: str) -> int:
     out = console()
     plugins = [Path(given)] if given.endswith(".py") else []
     names = sorted(set(registry.names(plugins=plugins)) - set(registry.names())) if plugins else [given]
+    if not plugins:
+        registry.load(given)  # a name that nobody has is a mistake, and no method that fails
     good = True
     for name in names:
         try:
