@@ -40,8 +40,8 @@ def small(results: Path, write_run: WriteRun) -> Board:
 def test_where_the_worst_class_decides_nothing_the_sharpest_key_leads(small: Board) -> None:
     assert leading_sentence(small) == (
         "By the worst 30 % 2 of 3 pairs of rows are told apart; the first is FAIR. By the worst class no two rows of "
-        "this board can be told apart, so that its order is one of the numbers alone: the luck of a test set and of a few "
-        "seeds moves a minimum more than a mean."
+        "this board can be told apart, so that its order is one of the numbers alone: the luck of a test set and of a "
+        "few seeds moves a minimum more than a mean."
     )
 
 
