@@ -24,6 +24,7 @@ from scipy import special
 from fairbench.outcomes.metrics import ClassAccuracies, Vector
 from fairbench.statistics.bootstrap import Resampled
 from fairbench.statistics.envelope import envelope
+from fairbench.statistics.halving import halved
 from fairbench.statistics.seed_variance import SeedVariance
 from fairbench.statistics.two_noises import half_width
 
@@ -52,13 +53,10 @@ def _beyond(gap: Vector, deviation: Vector, *, level: float) -> Vector:
 
     With Gaussian noise and the truth at one end of the gap, both ends together are missed with 1 - level.
     """
-    low, high = np.full(gap.shape, (1 - level) / 2), np.full(gap.shape, 1 - level)
     wide = gap / np.maximum(deviation, 1e-12)
-    for _ in range(40):
-        middle = (low + high) / 2
-        covers = special.ndtr(wide - special.ndtri(middle)) - middle >= level
-        low, high = np.where(covers, middle, low), np.where(covers, high, middle)
-    return low
+    ends = np.full(gap.shape, (1 - level) / 2), np.full(gap.shape, 1 - level)
+    found, _ = halved(lambda beyond: special.ndtr(wide - special.ndtri(beyond)) - beyond >= level, *ends)
+    return found
 
 
 def worst_class_interval(interval: Vector, seeds: Sequence[ClassAccuracies], *, level: float = 0.95) -> Vector:

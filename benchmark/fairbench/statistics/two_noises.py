@@ -16,9 +16,7 @@ import numpy as np
 from scipy import special
 
 from fairbench.outcomes.metrics import Vector
-
-_HALVINGS = 40
-"""Of the logarithm of alpha, between 1e-100 and 1: it is then known to ten digits."""
+from fairbench.statistics.halving import halved
 
 
 def half_width(
@@ -52,11 +50,8 @@ def p_value(
 ) -> Vector:
     """Two-sided: the alpha at which the half-width is the lead; 1 for a lead of 0 or less."""
     lead, *parts = np.broadcast_arrays(lead, images, training, degrees, count)
-    low, high = np.full(lead.shape, -230.0), np.full(lead.shape, np.log(0.5))
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        wide = _half_width(middle, *parts) > lead
-        low, high = np.where(wide, middle, low), np.where(wide, high, middle)
+    ends = np.full(lead.shape, -230.0), np.full(lead.shape, np.log(0.5))  # logarithms: 1e-100 to 1
+    _, high = halved(lambda tail: _half_width(tail, *parts) > lead, *ends)
     found: Vector = np.where(lead > 0, 2 * np.exp(high), 1.0)
     return found
 
