@@ -123,13 +123,16 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _called_in_copy(made: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    shutil.copytree(made, folder)
+    monkeypatch.chdir(folder)
+    return _called
+
+
 @pytest.fixture
 def desk(_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """The command line in a copy of it, in which the test may do what it likes."""
-    folder = tmp_path / "desk"
-    shutil.copytree(_made, folder)
-    monkeypatch.chdir(folder)
-    return _called
+    return _called_in_copy(_made, tmp_path / "desk", monkeypatch)
 
 
 METHOD = ("submit", "results/tiny/smooth-at", "--suite", "tiny.toml", "--dataset", "tiny.npz", "--plugin", "mine.py")
@@ -173,7 +176,4 @@ def _bundled(_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def keeper(_bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """The command line in a copy of it, in which the test may do what it likes."""
-    folder = tmp_path / "keeper"
-    shutil.copytree(_bundled, folder)
-    monkeypatch.chdir(folder)
-    return _called
+    return _called_in_copy(_bundled, tmp_path / "keeper", monkeypatch)

@@ -31,6 +31,7 @@ from fairbench.execution.privileges import privileges
 from fairbench.execution.progress_file import ProgressFile
 from fairbench.execution.task import Ended, Ending, Shard, Task
 from fairbench.execution.visibility import visible
+from fairbench.foreign_code import ForeignFile
 from fairbench.method import registry
 from fairbench.method.attack_registry import resolve
 from fairbench.method.contract import Method
@@ -119,7 +120,7 @@ def _watched(task: Task, folder: WorkFolder, progress: Progress, tracker: Tracke
     torch.set_num_threads(1)  # runs are what is parallel; sums do not depend on the number of jobs
     _check_data(run)
     dataset = load_dataset(run.suite.dataset, folder=run.suite.folder, data_dir=task.data_dir)
-    method = registry.create(run.method, dict(run.parameters), plugins=[plugin.checked() for plugin in task.plugins])
+    method = registry.create(run.method, dict(run.parameters), plugins=_plugins(task))
     if isinstance(task.part, Shard):
         _attack_share(task, task.part, dataset, progress)
         return
@@ -159,7 +160,7 @@ def _watched(task: Task, folder: WorkFolder, progress: Progress, tracker: Tracke
         evaluation=run.suite.evaluation,
         folder=folder.attacks,
         indices=dataset.test_indices,
-        further=resolve(run.suite.evaluation.attacks, plugins=[plugin.checked() for plugin in task.plugins]),
+        further=resolve(run.suite.evaluation.attacks, plugins=_plugins(task)),
         progress=progress,
         tracker=tracker,
     )
@@ -189,6 +190,11 @@ def _attack_share(task: Task, shard: Shard, dataset: Dataset, progress: Progress
     )
 
 
+def _plugins(task: Task) -> list[ForeignFile]:
+    """The files of its plug-ins, as they were when the run was planned."""
+    return [plugin.checked() for plugin in task.plugins]
+
+
 def _known(task: Task, method: Method, dataset: Dataset) -> Provenance:
     """What is known of a run however it ends."""
     run, device = task.run, torch.device(task.device)
@@ -197,7 +203,7 @@ def _known(task: Task, method: Method, dataset: Dataset) -> Provenance:
         suite_title=run.suite.title,
         baseline=run.suite.baseline,
         changed=plain(run.changed),
-        code=registry.code(run.method, plugins=[plugin.checked() for plugin in task.plugins]),
+        code=registry.code(run.method, plugins=_plugins(task)),
         card=explained_card(type(method)),
         hyperparameters=explained_hyperparameters(type(method)),
         privileges=privileges(run, method),
