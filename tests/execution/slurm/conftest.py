@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,8 +83,9 @@ class Cluster:
         (self._folder / "slurm.conf").write_text(CONFIGURATION.format(**known, ports=ports))
         files = [f"--{name}={munge / name}" for name in ("key-file", "socket", "pid-file", "log-file", "seed-file")]
         files[0] = f"--key-file={munge / 'key'}"
-        self._run("munged", "--foreground", "--num-threads=2", *files)
-        wait_for((munge / "socket").exists, "munge answers")
+        munged = self._run("munged", "--foreground", "--num-threads=2", *files)
+        wait_for(lambda: (munge / "socket").exists() or munged.poll() is not None, "munge answers")
+        assert munged.poll() is None, f"munged ended: {(munge / 'log-file').read_text()}"
         self._run("slurmctld", "-D", "-c")
         for node in ("n1", "n2"):
             self.start_node(node)
@@ -138,16 +140,19 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def slurm() -> Iterator[Cluster]:
     """Two idle nodes, of four processors in name, whose commands this process and its children speak to."""
     pytest.importorskip("submitit", reason="submitit is not installed (pip install 'fairbench[slurm]')")
     if missing := [name for name in ("slurmctld", "slurmd", "sbatch", "munged") if shutil.which(name) is None]:
         pytest.skip(f"{missing[0]} is not installed (Debian: slurm-wlm munge)")
-    folder = tmp_path_factory.mktemp("slurm")
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o755)  # munge insists
-    cluster = Cluster(folder)
-    with pytest.MonkeyPatch.context() as patch:
+    # Munge insists on parents that everybody may enter, which pytest's own folders are not.
+    with (
+        tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as name,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        folder = Path(name)
+        folder.chmod(0o755)
+        cluster = Cluster(folder)
         patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
         try:
             cluster.start()
