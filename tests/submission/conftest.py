@@ -1,6 +1,8 @@
 """Two submissions of a stranger, made once: a method of their own on a tiny suite, and a network trained elsewhere."""
 
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -177,3 +179,21 @@ def _bundled(_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def keeper(_bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """The command line in a copy of it, in which the test may do what it likes."""
     return _called_in_copy(_bundled, tmp_path / "keeper", monkeypatch)
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Installs the method as a package of some version, as pip would; returns the folder that holds it."""
+
+    def add(version: str) -> Path:
+        folder = tmp_path / f"packages-{version}"
+        info = folder / f"stranger-{version}.dist-info"
+        info.mkdir(parents=True)
+        (folder / "stranger.py").write_text(PLUGIN.replace("from helper import softened\n", HELPER))
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: stranger\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text("[fairbench.methods]\nsmooth-at = stranger:SmoothAT\n")
+        monkeypatch.syspath_prepend(str(folder))
+        monkeypatch.delitem(sys.modules, "stranger", raising=False)
+        return folder
+
+    return add

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -425,3 +426,30 @@ def test_a_row_that_is_there_already(review: Cli) -> None:
     write_outcomes(path, replace(outcomes, provenance=replace(outcomes.provenance, description=description)))
     done = review(PLAIN, "--limit", 1, "--results", "results")
     assert "tiny/external-plain/seed0.parquet is on the board already, as another row" in words(done)
+
+
+def test_a_method_of_a_package(keeper: Cli, install: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bundle names the package; a keeper who has not that version is told to install it."""
+    folder = install("1.2")
+    shutil.rmtree("results/tiny/smooth-at")
+    shutil.rmtree(METHOD)
+    for done in (
+        keeper("run-all", "--suite", "tiny.toml", "--method", "smooth-at", "--jobs", 1),
+        keeper("submit", "results/tiny/smooth-at", "--suite", "tiny.toml", "--dataset", "tiny.npz"),
+        keeper("review", METHOD, *GIVEN, "--run-code", "--limit", 5),
+    ):
+        assert done.exit_code == 0, done.output
+    assert json.loads((METHOD / "submission.json").read_text())["code"] == {
+        "file": "",
+        "package": "stranger",
+        "version": "1.2",
+    }
+    assert not (METHOD / "code").exists()
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(folder)])
+    done = keeper("review", METHOD, *GIVEN, "--run-code")
+    assert done.exit_code == 1
+    assert "was trained by 'smooth-at' of stranger 1.2, which is not installed here" in words(done)
+    install("1.3")
+    done = keeper("review", METHOD, *GIVEN, "--run-code")
+    assert done.exit_code == 1
+    assert "was trained by 'smooth-at' of stranger 1.2; here it is of stranger 1.3." in words(done)

@@ -70,6 +70,13 @@ def test_an_architecture_of_ours(submit_plain: Cli) -> None:
     assert not Path("submissions/tiny/external-plain/code").exists()
 
 
+def test_what_a_killed_command_left_is_swept(submit_method: Cli) -> None:
+    stray = Path("submissions/tiny/.smooth-at.abc.bundle")
+    (stray / "smooth-at" / "weights").mkdir(parents=True)
+    assert submit_method().exit_code == 0
+    assert [path.name for path in stray.parent.iterdir()] == ["smooth-at"]
+
+
 def test_it_replaces_nothing(submit_method: Cli) -> None:
     assert submit_method().exit_code == 0
     before = {path: path.stat().st_mtime_ns for path in BUNDLE.rglob("*")}

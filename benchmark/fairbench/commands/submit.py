@@ -1,5 +1,6 @@
 """`fairbench submit`: a row as a bundle for a pull request, checked as its keeper will check it. Uses no network."""
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -44,7 +45,9 @@ def submit(given: tuple[Path, ...], submitted: Submitted) -> int:
     if target.exists():
         raise UserError(f"{target} exists; remove it, or choose another folder with --to.")
     check_writable(target.parent)
-    with tempfile.TemporaryDirectory(prefix=".bundle-", dir=target.parent) as fresh:
+    for stray in target.parent.glob(f".{asked.label}.*.bundle"):
+        shutil.rmtree(stray)  # of a command that was killed; nobody writes one row twice at once
+    with tempfile.TemporaryDirectory(prefix=f".{asked.label}.", suffix=".bundle", dir=target.parent) as fresh:
         folder = Path(fresh, asked.label)
         complete = write_bundle(folder, runs, asked, files, key=submitted.key)
         found = check(open_bundle(folder), _keeping(submitted), plugins=_plugins(first, folder, whose))

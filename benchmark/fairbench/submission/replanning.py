@@ -32,6 +32,8 @@ def problem(found: Provenance, suite: Suite, *, dataset_digest: str, plugins: Se
     """
     who = f"Seed {found.seed}"
     description = found.description
+    if not plugins and (said := _problem_of_package(found)):
+        return f"{who} {said}"
 
     def create(name: str, changes: Mapping[str, str | Parameter]) -> Method:
         return registry.create(name, {**suite.defaults_of(name), **changes}, plugins=plugins)
@@ -61,6 +63,20 @@ def problem(found: Provenance, suite: Suite, *, dataset_digest: str, plugins: Se
         return f"{who} is not what {found.method} makes in {suite.name}; differing: {', '.join(names)}."
     if run.label != found.label:
         return f"{who} belongs to the row {run.label!r}, not {found.label!r}."
+    return ""
+
+
+def _problem_of_package(found: Provenance) -> str:
+    """Whether the package that trained it is installed here, in that version; "" if so, or if it was no package."""
+    package, version = found.code.get("package", ""), found.code.get("version", "")
+    if not package:
+        return ""
+    wanted = f"was trained by {found.method!r} of {package} {version}"
+    if found.method not in registry.names():
+        return f"{wanted}, which is not installed here; install it where strangers' code may run, and try again."
+    here = registry.code(found.method)
+    if (here["package"], here.get("version", "")) != (package, version):
+        return f"{wanted}; here it is of {here['package']} {here.get('version', '')}. Install the other, and try again."
     return ""
 
 
