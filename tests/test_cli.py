@@ -36,7 +36,7 @@ OPTIONS = {
     "push": "--checkpoint --help --licence --private --results --to --upload --work-dir",
     "release": "--date --help --note --results",
     "compare": "--board --help --results --suite",
-    "export": "--board --format --help --results --suite",
+    "export": "--board --format --help --results --suite --top",
     "protocol": "--help --suite",
     "list": "--help --json",
     "new-method": "--directory --help",

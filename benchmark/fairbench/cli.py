@@ -171,12 +171,15 @@ def compare(first: str, second: str, named: NamedBoard) -> None:
     show_default=True,
     help="csv has unrounded numbers and counts; latex needs booktabs.",
 )
+@click.option(
+    "--top", type=click.IntRange(min=1), metavar="N", help="Only the first N ranked rows; default: every row."
+)
 @options
-def export(form: str, named: NamedBoard) -> None:
+def export(form: str, top: int | None, named: NamedBoard) -> None:
     """Print a board for a paper or a spreadsheet."""
     from fairbench.commands.export import export as command  # noqa: PLC0415
 
-    raise SystemExit(command(named, form=form))
+    raise SystemExit(command(named, form=form, top=top))
 
 
 @main.command()

@@ -100,6 +100,20 @@ def test_rows_that_are_not_ranked_have_no_means(board: Board) -> None:
     assert found.loc["external-zoo", "autoattack_worst"] == 0.3
 
 
+def test_the_first_rows_are_those_of_the_whole(board: Board) -> None:
+    """With the places and intervals that they have among all rows; nothing that is not ranked."""
+    lines, first = ([*map(str.strip, to_latex(board, top=top).splitlines())] for top in (None, 1))
+    start = lines.index(r"\midrule")
+    assert first[first.index(r"\midrule") :] == [*lines[start : start + 2], *lines[lines.index(r"\bottomrule") :]]
+    lines, first = (to_markdown(board, top=top).splitlines() for top in (None, 1))
+    assert first[:4] == [*lines[:3], ""]
+    assert "The first 1 of 2 rows, by the worst class." in first[4]
+    assert "Not ranked" not in first[4]
+    assert to_csv(board, top=1).splitlines()[1] in to_csv(board).splitlines()
+    assert len(to_csv(board, top=1).splitlines()) == 2
+    assert to_bibtex(board, top=1) == ""
+
+
 def test_latex_is_a_booktabs_table(board: Board) -> None:
     text = to_latex(board)
     lines = [line.strip() for line in text.splitlines()]

@@ -35,10 +35,10 @@ def entry_of(row: Row) -> Entry | None:
     return Entry(found["key"], text)
 
 
-def to_bibtex(board: Board) -> str:
+def to_bibtex(board: Board, *, top: int | None = None) -> str:
     """Every entry once; where two rows give one key to different works, the first has it."""
     entries: dict[str, str] = {}
-    for row in board.rows:
+    for row in board.rows if top is None else board.ranked[:top]:
         if entry := entry_of(row):
             entries.setdefault(entry.key, entry.text)
     return "\n".join(f"{text}\n" for text in entries.values())

@@ -29,9 +29,9 @@ LATIN, ABSENT = 0x180, "ĦħĸĿŀŉŦŧſ"
 """Letters below are in the fonts of T1, but for these."""
 
 
-def to_latex(board: Board) -> str:
+def to_latex(board: Board, *, top: int | None = None) -> str:
     """A floating table, best row first."""
-    table = paper_table(board)
+    table = paper_table(board, top=top)
     lines = [
         r"% Needs \usepackage[T1]{fontenc} and \usepackage{booktabs}.",
         r"\begin{table}",

@@ -10,9 +10,9 @@ ACTIVE = re.compile(r"([\\`*_{}\[\]<>#|&~$@]|:(?=//)|^[-+])")
 """What some dialect gives a meaning inside a line, or at its beginning."""
 
 
-def to_markdown(board: Board) -> str:
+def to_markdown(board: Board, *, top: int | None = None) -> str:
     """The table, then its caption."""
-    table = paper_table(board)
+    table = paper_table(board, top=top)
     lines = [
         _row([PaperCell(text=name) for name in table.headings]),
         "| --- | --- |" + " ---: |" * (len(table.headings) - 2),

@@ -63,16 +63,21 @@ class PaperTable:
     caption: str
 
 
-def paper_table(board: Board) -> PaperTable:
-    """Ranked rows in their order, then models that were trained elsewhere; incomplete rows are named in the caption."""
+def paper_table(board: Board, *, top: int | None = None) -> PaperTable:
+    """Ranked rows in their order, then models that were trained elsewhere; incomplete rows are named in the caption.
+
+    Args:
+        board: what it is about.
+        top: so many ranked rows and no others, with their places and intervals among all of them; None for every row.
+    """
     names = attack_names(board)
     weaker = () if board.attack == "pgd20" else (names["pgd20"],)
     compared = () if board.baseline is None else ("Worst, vs baseline", "Average, vs baseline")
     headings = ("Rank", "Method", "Worst class", "Worst 20 %", "Average", *compared, *weaker, names["clean"], "Cost")
-    ranked = tuple(_line(board, row, index) for index, row in enumerate(board.ranked))
-    external = tuple(_line(board, row, None) for row in board.external)
+    ranked = tuple(_line(board, row, index) for index, row in enumerate(board.ranked[:top]))
+    external = tuple(_line(board, row, None) for row in board.external if top is None)
     return PaperTable(
-        headings=headings, blocks=tuple(block for block in (ranked, external) if block), caption=_caption(board)
+        headings=headings, blocks=tuple(block for block in (ranked, external) if block), caption=_caption(board, top)
     )
 
 
@@ -115,8 +120,10 @@ def _places(board: Board, index: int) -> str:
     return str(first) if first == last else f"{first}–{last}"
 
 
-def _caption(board: Board) -> str:
+def _caption(board: Board, top: int | None) -> str:
     sentences = [f"{heading(board)}.", protocol_sentence(board)]
+    if top is not None and top < len(board.ranked):
+        sentences.append(f"The first {top} of {len(board.ranked)} rows, by the worst class.")
     if board.ranked:
         seeds = sorted({len(row.finished) for row in board.ranked})
         many = plural(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
@@ -129,7 +136,7 @@ def _caption(board: Board) -> str:
     sentences.append(
         "Cost: of training, as a multiple of PGD-10 adversarial training. Upper bounds on true robustness."
     )
-    sentences += [f"Not ranked: {_reasons(board.unranked)}."] if board.unranked else []
+    sentences += [f"Not ranked: {_reasons(board.unranked)}."] if board.unranked and top is None else []
     return " ".join(sentences)
 
 

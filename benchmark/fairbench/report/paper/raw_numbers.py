@@ -23,13 +23,12 @@ from fairbench.statistics import KEYS, largest
 Value = str | int | float
 
 
-def to_csv(board: Board) -> str:
+def to_csv(board: Board, *, top: int | None = None) -> str:
     """Ranked rows in their order, then incomplete ones, then models that were trained elsewhere."""
-    lines = [
-        *(_line(board, row, kind="ranked", index=index) for index, row in enumerate(board.ranked)),
-        *(_line(board, row, kind="incomplete") for row in board.unranked),
-        *(_line(board, row, kind="external") for row in board.external),
-    ]
+    lines = [_line(board, row, kind="ranked", index=index) for index, row in enumerate(board.ranked[:top])]
+    if top is None:
+        lines += [_line(board, row, kind="incomplete") for row in board.unranked]
+        lines += [_line(board, row, kind="external") for row in board.external]
     columns = list(dict.fromkeys(name for line in lines for name in line))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
