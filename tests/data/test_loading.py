@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
+from fairbench.data import sources
 from fairbench.data.dataset import Dataset
 from fairbench.data.loading import load_dataset
 from fairbench.data.sources import dataset_names
@@ -38,6 +39,14 @@ def test_digits_are_the_published_images_on_the_scale_of_bytes(digits: Dataset) 
     assert found.max() == 255
     assert {(image.double() * 16 / 255).round().long().numpy().tobytes() for image in found} == published
     assert (digits.channels, digits.size, digits.class_names) == (1, (8, 8), tuple("0123456789"))
+
+
+def test_digits_are_the_same_by_scikit_learn_itself(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release that keeps them in another file is asked by its function."""
+    monkeypatch.setattr(sources, "find_spec", {}.get)
+    arrays = sources.load_source("digits", data_dir=Path("unused"))
+    assert np.array_equal(arrays.test_images[..., 0], digits.test.images[:, 0].numpy())
+    assert np.array_equal(arrays.test_labels, digits.test.labels.numpy())
 
 
 def test_the_splits_of_digits_are_pinned(digits: Dataset) -> None:

@@ -1,8 +1,10 @@
 """The built-in datasets, by name. Nothing is imported for a dataset before it is loaded."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from fairbench.data.arrays import Arrays
 from fairbench.data.downloads import DOWNLOADS, load_download
@@ -50,12 +52,10 @@ def is_here(source: DatasetSource, *, folder: str, data_dir: Path) -> bool:
 
 def _digits() -> Arrays:
     """The 1,797 digits of 8x8 pixels that come with scikit-learn; 30 % of each class are the test split."""
-    from sklearn.datasets import load_digits  # noqa: PLC0415  half a second that listing need not pay
-
-    bunch = load_digits()
-    grey = bunch.images.astype(np.int64)  # 0 .. 16
+    table = _digits_table()
+    labels = table[:, -1]
+    grey = table[:, :-1].reshape(-1, 8, 8)  # 0 .. 16
     images = ((grey * 255 + 8) // 16).astype(np.uint8)[..., np.newaxis]
-    labels = bunch.target.astype(np.int64)
     train, test = hold_out(labels, share=0.3, name="digits test")
     return Arrays(
         train_images=images[train],
@@ -64,3 +64,18 @@ def _digits() -> Arrays:
         test_labels=labels[test],
         class_names=tuple("0123456789"),
     )
+
+
+def _digits_table() -> npt.NDArray[np.int64]:
+    """A line per image, (1797, 65): its pixels, then its label.
+
+    From scikit-learn's file, because importing scikit-learn takes as long as importing torch does.
+    """
+    package = find_spec("sklearn")
+    file = Path(str(package and package.origin)).parent / "datasets" / "data" / "digits.csv.gz"
+    if file.is_file():
+        return np.loadtxt(file, delimiter=",").astype(np.int64)
+    from sklearn.datasets import load_digits  # noqa: PLC0415  of a release that keeps it elsewhere
+
+    bunch = load_digits()
+    return np.column_stack([bunch.data, bunch.target]).astype(np.int64)

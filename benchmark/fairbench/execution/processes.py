@@ -19,8 +19,8 @@ from typing import NamedTuple
 from fairbench.execution.freed_memory import keep_freed_memory
 from fairbench.execution.task import Advanced, Ended, Ending, Event, Task
 
-PRELOADED = ["fairbench.execution.worker", "torch.utils.flop_counter", "sklearn.datasets"]
-"""What every run of the default suite needs; imported by each of them, scikit-learn alone took 1.1 s of a core."""
+PRELOADED = ["fairbench.execution.worker", "torch.utils.flop_counter"]
+"""What every run needs, imported once for all of them."""
 
 
 class _Job(NamedTuple):

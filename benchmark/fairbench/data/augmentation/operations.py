@@ -11,7 +11,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
-from torchvision.transforms.v2 import functional as F
 
 Operation = Callable[[Tensor, Tensor], Tensor]
 """(images (n, channels, height, width), amounts (n,) float32) -> images."""
@@ -101,7 +100,20 @@ def _posterize(images: Tensor, amounts: Tensor) -> Tensor:
 
 def _solarize(images: Tensor, amounts: Tensor) -> Tensor:
     """Invert what is at least as bright as that share of white."""
-    return torch.where(images >= _each(amounts.abs()) * _white(images), F.invert(images), images)
+    return torch.where(images >= _each(amounts.abs()) * _white(images), _white(images) - images, images)
+
+
+# Importing them takes as long as torch itself, and most trainings do not use them.
+def _autocontrast(images: Tensor, _: Tensor) -> Tensor:
+    from torchvision.transforms.v2.functional import autocontrast  # noqa: PLC0415
+
+    return autocontrast(images)
+
+
+def _equalize(images: Tensor, _: Tensor) -> Tensor:
+    from torchvision.transforms.v2.functional import equalize  # noqa: PLC0415
+
+    return equalize(images)
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -117,9 +129,9 @@ OPERATIONS: dict[str, Operation] = {
     "sharpness": _sharpness,
     "posterize": _posterize,
     "solarize": _solarize,
-    "autocontrast": lambda images, _: F.autocontrast(images),
-    "equalize": lambda images, _: F.equalize(images),
-    "invert": lambda images, _: F.invert(images),
+    "autocontrast": _autocontrast,
+    "equalize": _equalize,
+    "invert": lambda images, _: _white(images) - images,
 }
 """By name, in torchvision's order."""
 
