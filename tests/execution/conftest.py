@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from fairbench.cli import main
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.store import Outcomes, write_outcomes
 from fairbench.protocol.run import Run
@@ -57,18 +59,15 @@ def short_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def fairbench(tmp_path: Path) -> Command:
-    """Runs the installed command in `tmp_path`, as a stranger would."""
+def fairbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs the command line in `tmp_path`, in this process, which has imported everything; workers are others."""
 
-    def command(*arguments: str | Path, timeout: float = 180) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [*ENTRY_POINT, *map(str, arguments)],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-        )
+    def command(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+        words = [*map(str, arguments)]
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)
+            done = CliRunner(catch_exceptions=False).invoke(main, words)
+        return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
     return command
 

@@ -58,7 +58,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_network_and_a_teacher_of_ones_own(fairbench: Command, tmp_path: Path) -> None:
     """Trained, judged, shown, and evaluated again from its checkpoint; an edit of the source is another protocol."""
-    done = fairbench("run-all", "--suite", "own.toml", "--method", "rslad", "--jobs", "1", timeout=600)
+    done = fairbench("run-all", "--suite", "own.toml", "--method", "rslad", "--jobs", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     student = read_outcomes(tmp_path / "results/own/rslad/seed0.parquet").provenance
     teacher = read_outcomes(tmp_path / "results/own/teacher-trades/seed0.parquet").provenance
