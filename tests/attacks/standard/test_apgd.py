@@ -46,8 +46,7 @@ def attack(
 # The library is the reference.
 
 
-@pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch-norm"])
-@pytest.mark.parametrize("classes", [2, 3, 4, 10, 20])
+@pytest.mark.parametrize(("classes", "batch_norm"), [(2, False), (3, True), (4, False), (10, True), (20, False)])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("norm", NORMS)
 def test_verdicts_are_those_of_the_library(
