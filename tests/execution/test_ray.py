@@ -30,7 +30,7 @@ class Slow(Method):
         return cross_entropy(self.model(batch.images), batch.labels).mean()
 """
 
-LOCAL = ("run-all", "--suite", "short.toml", "--method", "frl", "--seed", "0")
+LOCAL = ("run-all", "--suite", "short.toml", "--method", "frl", "--method", "rslad", "--seed", "0")
 ON_RAY = ("--executor", "ray", "--executor-options", "cluster.toml")
 SLOWLY = ("run-all", "--suite", "short.toml", "--plugin", "slow.py", "--method", "slow", *ON_RAY)
 
@@ -106,10 +106,10 @@ def test_equal_to_local_although_a_worker_is_killed(start: Start, fairbench: Com
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     assert trained(folder / "results") == trained(folder / "local")
-    assert len(trained(folder / "local")) == 2
+    assert {path.parent.name for path in result_files(folder / "local")} == {"frl", "rslad", "trades"}
 
 
-def test_a_lost_node_ctrl_c_and_the_next_command(start: Start, folder: Path, cluster: Any) -> None:
+def test_a_lost_node_ctrl_c_a_killed_command_and_the_next_one(start: Start, folder: Path, cluster: Any) -> None:
     """Two runs, one on a node that dies with its workers: it goes on elsewhere; then all is stopped and resumed."""
     (folder / "hold").touch()
     process = start(*SLOWLY)
@@ -124,6 +124,11 @@ def test_a_lost_node_ctrl_c_and_the_next_command(start: Start, folder: Path, clu
     assert process.returncode == 130, output
     assert "the same command goes on from here" in output
     waiting(lambda: not any(_runs(worker) for worker in second), "no worker is left")
+    killed = start(*SLOWLY)
+    waiting(lambda: all(_runs(told(folder, "slow", seed)["process"]) for seed in (0, 1)), "both go on")
+    third = {told(folder, "slow", seed)["process"] for seed in (0, 1)}
+    killed.kill()
+    waiting(lambda: not any(_runs(worker) for worker in third), "its tasks end with it")
     (folder / "hold").unlink()
     again = start(*SLOWLY)
     output, _ = again.communicate(timeout=240)

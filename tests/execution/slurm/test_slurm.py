@@ -100,9 +100,7 @@ def test_equal_to_local_although_a_worker_is_killed(
     process = start(*ON_SLURM, *methods)
     waiting(lambda: trains(folder, "trades"), "it trains")
     os.kill(told(folder, "trades")["process"], signal.SIGKILL)
-    local = fairbench(
-        "run-all", "--suite", "short.toml", *methods, "--results", "local", "--work-dir", "here", timeout=240
-    )
+    local = fairbench("run-all", "--suite", "short.toml", *methods, "--results", "local", "--work-dir", "here")
     assert local.returncode == 0, local.stdout
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
