@@ -107,13 +107,15 @@ def _solarize(images: Tensor, amounts: Tensor) -> Tensor:
 def _autocontrast(images: Tensor, _: Tensor) -> Tensor:
     from torchvision.transforms.v2.functional import autocontrast  # noqa: PLC0415
 
-    return autocontrast(images)
+    found: Tensor = autocontrast(images)
+    return found
 
 
 def _equalize(images: Tensor, _: Tensor) -> Tensor:
     from torchvision.transforms.v2.functional import equalize  # noqa: PLC0415
 
-    return equalize(images)
+    found: Tensor = equalize(images)
+    return found
 
 
 OPERATIONS: dict[str, Operation] = {
