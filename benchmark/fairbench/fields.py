@@ -200,8 +200,7 @@ def _composed(value: Any, wanted: Any, *, field: str, number: _Number) -> Any:
 
 
 def _are_fitting(values: Iterable[Any], wanted: Any) -> bool:
-    """Whether values are seen at a glance to be of a type: outcome files hold thousands, which are looked at one by one
-    only for their message."""
+    """Whether values are seen to be of a type without a look at each of them: outcome files hold thousands."""
     if wanted in (str, int, bool):
         return all(type(value) is wanted for value in values)
     return wanted is Any or (wanted == dict[str, Any] and all(type(value) is dict for value in values))

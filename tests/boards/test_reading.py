@@ -81,10 +81,10 @@ def test_a_file_is_read_again_only_if_it_has_changed(results: Path, write_run: W
     reader = Reader(results)
     before = reader.read().results
     again = reader.read().results
-    assert [one.rows is other.rows for one, other in zip(before, again, strict=True)] == [True, True, True]
+    assert [one.verdicts is other.verdicts for one, other in zip(before, again, strict=True)] == [True, True, True]
     write_run("trades", seed=0, cost=2.0)
     changed = reader.read().results
-    assert [one.rows is other.rows for one, other in zip(before, changed, strict=True)] == [True, False, True]
+    assert [one.verdicts is other.verdicts for one, other in zip(before, changed, strict=True)] == [True, False, True]
     first.unlink()
     assert len(reader.read().results) == 2
     alone = Reader(results, suite="mnist").read().results

@@ -22,8 +22,6 @@ import pyarrow.parquet as pq
 from fairbench.boards.board import Board
 from fairbench.boards.row import Row
 from fairbench.boards.seed_result import SeedResult
-from fairbench.outcomes.radii import accuracies_by_radius
-from fairbench.outcomes.tried import tried_accuracies
 from fairbench.protocol.attack_names import Attack
 from fairbench.report.evidence import WORDS
 from fairbench.report.paper import to_bibtex, to_csv, to_latex
@@ -171,14 +169,14 @@ def _run(result: SeedResult) -> dict[str, Any]:
 
 def _curve(result: SeedResult) -> dict[str, Any]:
     """Correct images per class at every radius, where the protocol has a curve."""
-    found = accuracies_by_radius(result.outcomes) if result.finished else {}
+    found = result.kept.by_radius if result.finished else {}
     correct = [{"radius": radius, "correct": one.correct.tolist()} for radius, one in found.items() if radius]
     return {"curve": correct} if correct else {}
 
 
 def _tried(result: SeedResult) -> dict[str, Any]:
     """Correct images per class under what else was tried, and under everything in the ball of the threat."""
-    found = tried_accuracies(result.outcomes) if result.finished else {}
+    found = result.kept.tried if result.finished else {}
     if not found:
         return {}
     counting = set(result.further)

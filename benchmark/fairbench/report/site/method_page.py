@@ -21,7 +21,7 @@ from fairbench.report.site.environment import environment
 from fairbench.report.site.facts import costs, origin
 from fairbench.report.site.hyperparameters import hyperparameters
 from fairbench.report.site.matrix import matrix
-from fairbench.report.site.ranking_table import places
+from fairbench.report.site.ranking_table import place
 from fairbench.report.site.verification import verification
 
 
@@ -43,7 +43,7 @@ def _page(template: jinja2.Template, board: Board, row: Row, *, heading: str, li
         board=board,
         row=row,
         heading=heading,
-        place=None if rank is None else {key: places(board, key)[rank] for key in ("worst", "average")},
+        place=None if rank is None else {key: place(board, key, rank) for key in ("worst", "average")},
         bars=class_lines(row, board.attacks, class_names=board.class_names) if row.finished else None,
         matrix=matrix(row, board.attack, class_names=board.class_names) if row.finished else None,
         curves=list(_curves(board, row)),

@@ -148,13 +148,19 @@ def tail_key(board: Board) -> str:
 
 def places(board: Board, key: str) -> list[RankSpan]:
     """Of the ranked rows, by a key of `fairbench.statistics`."""
+    return [place(board, key, number) for number in range(len(board.ranked))]
+
+
+def place(board: Board, key: str, number: int) -> RankSpan:
+    """Of one ranked row, by its number from 0."""
     found = board.standings[key]
-    groups = {row: number for number, group in enumerate(found.groups, start=1) for row in group}
-    return [
-        # Rounded, so that every machine shows the same decimals.
-        RankSpan(first=int(first), last=int(last), group=groups[row], best=round(float(found.best[row]), 9))
-        for row, (first, last) in enumerate(found.ranks)
-    ]
+    first, last = found.ranks[number]
+    return RankSpan(
+        first=int(first),
+        last=int(last),
+        group=next(place for place, group in enumerate(found.groups, start=1) if number in group),
+        best=round(float(found.best[number]), 9),  # so that every machine shows the same decimals
+    )
 
 
 def traits(row: Row) -> dict[str, str]:
