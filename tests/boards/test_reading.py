@@ -1,11 +1,17 @@
 """Files to seed results: what is read, and what becomes a problem with its reason."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from fairbench.boards import reading
 from fairbench.boards.reading import Reader, read_results
+from fairbench.outcomes.store import Outcomes, read_outcomes
 
 WriteRun = Callable[..., Path]
 
@@ -89,3 +95,31 @@ def test_a_file_is_read_again_only_if_it_has_changed(results: Path, write_run: W
     assert len(reader.read().results) == 2
     alone = Reader(results, suite="mnist").read().results
     assert [one.file for one in alone] == ["digits/external-mine/seed0.parquet", "mnist/trades/seed0.parquet"]
+
+
+def test_nothing_holds_a_table_that_was_read(
+    results: Path, write_run: WriteRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of runs fit into memory only without their tables and histories; labels are kept once."""
+    accuracies = {"validation_clean": [0.9, 0.8, 0.7], "validation_robust": [0.5, None, 0.25]}
+    history = [{"epoch": epoch, "loss": 1.0, "learning_rate": 0.1, **accuracies} for epoch in range(3)]
+    for seed in range(3):
+        write_run("trades", seed=seed, history=history, selected_epoch=1)
+    write_run("fat", seed=0, counts=(10, 10, 11))
+    tables: list[weakref.ref[pd.DataFrame]] = []
+
+    def watched(path: Path) -> Outcomes:
+        outcomes = read_outcomes(path)
+        tables.append(weakref.ref(outcomes.rows))
+        return outcomes
+
+    monkeypatch.setattr(reading, "read_outcomes", watched)
+    other, *found = Reader(results).read().results
+    gc.collect()
+    assert len(tables) == 4
+    assert all(table() is None for table in tables)
+    assert all(one.provenance.history == [] for one in found)
+    assert all(one.labels is found[0].labels and one.labels.dtype == np.uint8 for one in found)
+    assert other.labels is not found[0].labels
+    assert np.array_equal(found[0].validation.robust, [[0.5, np.nan, 0.25]] * 3, equal_nan=True)
+    assert found[0].validation.selected is None, "it has no accuracy of every class"

@@ -1,8 +1,8 @@
 """What boards and pages need of the verdicts of one run, in a tenth of their memory: thousands of runs fit at once.
 
-    found = condensed(outcomes, attacks=("clean", "pgd20", "autoattack"))
-    found.predictions["autoattack"]         # (images,) in the smallest type that holds every class
-    found.last["pgd20"]                     # counts of the last checkpoint
+found = condensed(outcomes, attacks=("clean", "pgd20", "autoattack"))
+found.predictions["autoattack"]         # (images,) in the smallest type that holds every class
+found.last["pgd20"]                     # counts of the last checkpoint
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,6 +51,20 @@ class Condensed:
     by_radius: Mapping[float, ClassAccuracies]
     tried: Mapping[str, ClassAccuracies]
     made_into: Mapping[str, Counts]
+
+    def is_like(self, other: "Condensed") -> bool:
+        """Whether another run has the same verdict on every image, and the same counts where counts alone are kept."""
+
+        def counts(of: Condensed) -> list[list[float]]:
+            last = [one.correct.tolist() for one in of.last.values()]
+            return [*last, np.nan_to_num(of.steps_survived, nan=-1.0).tolist()]
+
+        return (
+            self.predictions.keys() == other.predictions.keys()
+            and np.array_equal(self.labels, other.labels)
+            and all(np.array_equal(found, other.predictions[name]) for name, found in self.predictions.items())
+            and counts(self) == counts(other)
+        )
 
 
 def condensed(outcomes: Outcomes, *, attacks: Sequence[Attack]) -> Condensed:

@@ -79,9 +79,7 @@ def class_accuracies(
     return count_correct(labels, correct, classes=classes)
 
 
-def count_correct(
-    labels: npt.NDArray[np.integer], correct: npt.NDArray[np.bool_], *, classes: int
-) -> ClassAccuracies:
+def count_correct(labels: npt.NDArray[np.integer], correct: npt.NDArray[np.bool_], *, classes: int) -> ClassAccuracies:
     """Per class, the images and those of them that are classified correctly.
 
     Args:

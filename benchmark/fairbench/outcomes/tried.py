@@ -67,6 +67,4 @@ def attack_title(text: str) -> str:
 
 
 def _accuracies(outcomes: Outcomes, correct: npt.NDArray[np.bool_]) -> ClassAccuracies:
-    return count_correct(
-        outcomes.rows["label"].to_numpy(), correct, classes=len(outcomes.provenance.class_names)
-    )
+    return count_correct(outcomes.rows["label"].to_numpy(), correct, classes=len(outcomes.provenance.class_names))

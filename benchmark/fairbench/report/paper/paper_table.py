@@ -7,7 +7,7 @@ from functools import partial
 from fairbench.boards.board import Board
 from fairbench.boards.row import Row
 from fairbench.outcomes.metrics import average, worst, worst_share
-from fairbench.report.evidence import row_against_baseline, baseline_sentence, leading_sentence, power_sentence
+from fairbench.report.evidence import baseline_sentence, leading_sentence, power_sentence, row_against_baseline
 from fairbench.report.headings import heading
 from fairbench.report.phrases import (
     NOTHING,

@@ -53,7 +53,7 @@ def curves(result: SeedResult, *, class_names: Sequence[str]) -> Curves | None:
         return None
     first, last = int(numbers[0]), int(numbers[-1])
     table = found[first - 1 : last]
-    known = np.isfinite(table).any(axis=1)
+    known = [bool(line.any()) for line in np.isfinite(table)]
     series = [
         _series(
             "average", "average", [average(line) if ok else math.nan for line, ok in zip(table, known, strict=True)]

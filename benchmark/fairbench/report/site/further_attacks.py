@@ -100,11 +100,7 @@ def made_into_tables(board: Board, row: Row) -> list[MadeInto]:
     """Of every attack in the ball of the threat that turns an image into several classes, unless classes are many."""
     if len(board.class_names) > MANY_CLASSES:
         return []
-    return [
-        _made_into(board, result, text)
-        for result in row.finished
-        for text in result.kept.made_into
-    ]
+    return [_made_into(board, result, text) for result in row.finished for text in result.kept.made_into]
 
 
 def _made_into(board: Board, result: SeedResult, text: str) -> MadeInto:

@@ -13,8 +13,8 @@ import jinja2
 from fairbench.boards.board import Board, Boards
 from fairbench.boards.row import Row
 from fairbench.outcomes.literature import Published
-from fairbench.report.headings import headings
-from fairbench.report.site.addresses import method_address
+from fairbench.report.headings import anchor, headings
+from fairbench.report.site.addresses import method_address, suite_pages
 from fairbench.report.site.class_bars import class_lines
 from fairbench.report.site.curves import Curves, curves
 from fairbench.report.site.environment import environment
@@ -27,15 +27,22 @@ from fairbench.report.site.verification import verification
 
 def method_pages(boards: Boards, literature: Sequence[Published]) -> dict[str, bytes]:
     """The pages by their path in the site, as UTF-8."""
-    template = environment().get_template("method.html.j2")
-    return {
-        method_address(board, row): _page(template, board, row, heading=heading, literature=literature)
-        for board, heading in zip(boards.boards, headings(boards.boards), strict=True)
-        for row in board.rows
-    }
+    return dict(each_method_page(boards, literature))
 
 
-def _page(template: jinja2.Template, board: Board, row: Row, *, heading: str, literature: Sequence[Published]) -> bytes:
+def each_method_page(boards: Boards, literature: Sequence[Published]) -> Iterator[tuple[str, bytes]]:
+    """The same one after the other, because there may be thousands."""
+    template, pages = environment().get_template("method.html.j2"), suite_pages(boards.boards)
+    for board, heading in zip(boards.boards, headings(boards.boards), strict=True):
+        home = f"../../{pages[board.suite]}#{anchor(board)}"
+        for row in board.rows:
+            page = _page(template, board, row, heading=heading, home=home, literature=literature)
+            yield method_address(board, row), page
+
+
+def _page(
+    template: jinja2.Template, board: Board, row: Row, *, heading: str, home: str, literature: Sequence[Published]
+) -> bytes:
     about = [published for published in literature if published.method == row.provenance.method]
     dataset = board.protocol["dataset"].get("name", "")
     rank = board.ranked.index(row) if row in board.ranked else None
@@ -43,6 +50,7 @@ def _page(template: jinja2.Template, board: Board, row: Row, *, heading: str, li
         board=board,
         row=row,
         heading=heading,
+        home=home,
         place=None if rank is None else {key: place(board, key, rank) for key in ("worst", "average")},
         bars=class_lines(row, board.attacks, class_names=board.class_names) if row.finished else None,
         matrix=matrix(row, board.attack, class_names=board.class_names) if row.finished else None,
