@@ -48,9 +48,10 @@ class Reader:
         self._folder, self._suite = folder, suite
         self._known: dict[Path, tuple[tuple[int, int, int], SeedResult | Problem]] = {}
         self._labels: dict[str, Labels] = {}
+        self._given: dict[str, SeedResult] = {}
 
     def read(self) -> Read:
-        """Every outcome file and receipt, as they are now."""
+        """Every outcome file and receipt, as they are now; a result that is as it was is the same object."""
         known, self._known = self._known, {}
         for path in result_files(self._folder):
             if not self._suite or path.parts[-3] == self._suite or path.parts[-2].startswith("external-"):
@@ -61,7 +62,14 @@ class Reader:
         results, unfit = with_receipts([one for one in contents if isinstance(one, SeedResult)], self._folder)
         unreadable = (one for one in contents if isinstance(one, Problem))
         strays = (_misplaced(path, self._folder) for path in stray_files(self._folder) if not self._released(path))
-        return Read(results=tuple(results), problems=(*unreadable, *unfit, *strays))
+        self._given = {one.file: self._as_it_was(one) for one in results}
+        return Read(results=tuple(self._given.values()), problems=(*unreadable, *unfit, *strays))
+
+    def _as_it_was(self, result: SeedResult) -> SeedResult:
+        """What was given before if neither the file nor its receipt has changed."""
+        before = self._given.get(result.file)
+        same = before and before.provenance is result.provenance and before.receipt == result.receipt
+        return before if before and same else result
 
     def _released(self, path: Path) -> bool:
         """Whether it belongs to a version of a board, which is read elsewhere."""

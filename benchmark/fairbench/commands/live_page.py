@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fairbench.boards.board import Board, Problem
 from fairbench.boards.building import boards_of
+from fairbench.boards.ranking import Ranker
 from fairbench.boards.reading import Reader
 from fairbench.boards.releases import Release, read_releases
 from fairbench.commands.report import with_history, with_literature
@@ -24,8 +25,8 @@ class LivePage:
     """
 
     def __init__(self, results: Path, site: Path) -> None:
-        self._results, self._reader = results, Reader(results)
-        self._site = site
+        self._results, self._site = results, site
+        self._reader, self._ranker = Reader(results), Ranker(expected=registry.names())
         self._not_before = 0.0
         self._released: tuple[tuple[Release, ...], tuple[Problem, ...]] | None = None
 
@@ -36,7 +37,7 @@ class LivePage:
     def written(self) -> tuple[Board, ...]:
         """The boards, once the page shows all outcomes that there are."""
         began = time.monotonic()
-        boards, published = with_literature(boards_of(self._reader, expected=registry.names()), self._results)
+        boards, published = with_literature(boards_of(self._reader, self._ranker), self._results)
         self._released = self._released or read_releases(self._results)
         boards, history = with_history(boards, self._results, self._released)
         write_site(boards, self._site, literature=published, history=history)
