@@ -10,7 +10,7 @@ The last two hold counts, so that every figure of the board can be computed agai
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from types import MappingProxyType
@@ -52,26 +52,12 @@ SCHEMA = pa.schema(
 
 def downloads(board: Board) -> dict[str, bytes]:
     """Files by their ending; the same board gives the same bytes with the same libraries."""
-    document = {
-        "suite": board.suite,
-        "title": board.title,
-        "protocol": board.protocol,
-        "class_names": board.class_names,
-        "images_per_class": board.counts,
-        "baseline": board.baseline_name,
-        "visible_differences": {
-            key: None if math.isnan(one.visible) else _rounded(one.visible) for key, one in board.standings.items()
-        },
-        "bootstrap": {"draws": board.draws, "seed": board.bootstrap_seed},
-        "rows": [_row(row, kind) | _standing(board, kind, number) for kind, number, row in _rows(board)],
-    }
-    return {
-        ".csv": _utf8(to_csv(board)),
-        ".json": _utf8(_json(document)),
-        ".tex": _utf8(to_latex(board)),
-        ".bib": _utf8(to_bibtex(board)),
-        ".parquet": _parquet(board),
-    }
+    return {ending: download(board, ending) for ending in FORMATS}
+
+
+def download(board: Board, ending: str) -> bytes:
+    """One of them."""
+    return _MADE[ending](board)
 
 
 def same_table(stored: bytes, implied: bytes) -> bool:
@@ -80,6 +66,25 @@ def same_table(stored: bytes, implied: bytes) -> bool:
         return bool(pq.read_table(io.BytesIO(stored)).equals(pq.read_table(io.BytesIO(implied)), check_metadata=True))
     except (pa.ArrowException, OSError):
         return False
+
+
+def _document(board: Board) -> str:
+    """Everything as JSON."""
+    return _json(
+        {
+            "suite": board.suite,
+            "title": board.title,
+            "protocol": board.protocol,
+            "class_names": board.class_names,
+            "images_per_class": board.counts,
+            "baseline": board.baseline_name,
+            "visible_differences": {
+                key: None if math.isnan(one.visible) else _rounded(one.visible) for key, one in board.standings.items()
+            },
+            "bootstrap": {"draws": board.draws, "seed": board.bootstrap_seed},
+            "rows": [_row(row, kind) | _standing(board, kind, number) for kind, number, row in _rows(board)],
+        }
+    )
 
 
 def _json(document: Mapping[str, Any]) -> str:
@@ -205,3 +210,14 @@ def _parquet(board: Board) -> bytes:
 def _utf8(text: str) -> bytes:
     """A lone surrogate in a result cannot be encoded, and must not stop the report."""
     return text.encode("utf-8", errors="replace")
+
+
+_MADE: Mapping[str, Callable[[Board], bytes]] = MappingProxyType(
+    {
+        ".csv": lambda board: _utf8(to_csv(board)),
+        ".json": lambda board: _utf8(_document(board)),
+        ".tex": lambda board: _utf8(to_latex(board)),
+        ".bib": lambda board: _utf8(to_bibtex(board)),
+        ".parquet": _parquet,
+    }
+)

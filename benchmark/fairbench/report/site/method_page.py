@@ -6,7 +6,8 @@ Like the page of the boards these can be read without a script, and ask nobody f
 installed: its idea, and what its hyper-parameters mean, stand in the outcome files.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import jinja2
 
@@ -27,16 +28,16 @@ from fairbench.report.site.verification import verification
 
 def method_pages(boards: Boards, literature: Sequence[Published]) -> dict[str, bytes]:
     """The pages by their path in the site, as UTF-8."""
-    return dict(each_method_page(boards, literature))
+    return {name: page() for name, page in each_method_page(boards, literature)}
 
 
-def each_method_page(boards: Boards, literature: Sequence[Published]) -> Iterator[tuple[str, bytes]]:
-    """The same one after the other, because there may be thousands."""
+def each_method_page(boards: Boards, literature: Sequence[Published]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """The same one after the other, because there may be thousands, and what makes each of them."""
     template, pages = environment().get_template("method.html.j2"), suite_pages(boards.boards)
     for board, heading in zip(boards.boards, headings(boards.boards), strict=True):
         home = f"../../{pages[board.suite]}#{anchor(board)}"
         for row in board.rows:
-            page = _page(template, board, row, heading=heading, home=home, literature=literature)
+            page = partial(_page, template, board, row, heading=heading, home=home, literature=literature)
             yield method_address(board, row), page
 
 

@@ -10,8 +10,9 @@ pictures from them. A content security policy forbids every request and every sc
 Whatever comes from results is escaped by the templates.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from fairbench.atomic import atomic
@@ -24,7 +25,7 @@ from fairbench.outcomes.literature import Published
 from fairbench.outcomes.version_index import INDEX, site_of
 from fairbench.report.headings import anchor, headings
 from fairbench.report.site.addresses import PAGE, SUITES, suite_pages
-from fairbench.report.site.downloads import downloads, same_table
+from fairbench.report.site.downloads import FORMATS, download, same_table
 from fairbench.report.site.environment import environment
 from fairbench.report.site.history import PAGE as HISTORY
 from fairbench.report.site.history import history_page, version_files
@@ -51,11 +52,26 @@ class History:
 
 NO_HISTORY = History()
 
+Content = Callable[[], bytes]
+"""Makes a file."""
+
 
 def write_site(
-    boards: Boards, site: Path, *, literature: Sequence[Published] = (), history: History = NO_HISTORY
+    boards: Boards,
+    site: Path,
+    *,
+    literature: Sequence[Published] = (),
+    history: History = NO_HISTORY,
+    unchanged: Collection[str] = (),
 ) -> list[Path]:
     """Write every page, each complete or not at all, and remove those of rows and boards that are gone.
+
+    Args:
+        boards: to show.
+        site: folder.
+        literature: numbers of others.
+        history: released versions.
+        unchanged: beginnings of paths in the site; such a file is as it should be, if it is there.
 
     Returns:
         The files, the first page first.
@@ -65,8 +81,9 @@ def write_site(
     """
     written = []
     for name, content in site_files(boards, literature=literature, history=history):
-        with atomic(site / name) as temporary:
-            temporary.write_bytes(content)
+        if not (name.startswith(tuple(unchanged)) and (site / name).is_file()):
+            with atomic(site / name) as temporary:
+                temporary.write_bytes(content())
         written.append(name)
     for path in _left_over(site, written):
         try:
@@ -82,7 +99,7 @@ def report_is_current(
     """Whether the site is what the boards imply, byte for byte, and without a page too many."""
     implied = []
     for name, content in site_files(boards, literature=literature, history=history):
-        if not _holds(site / name, content):
+        if not _holds(site / name, content()):
             return False
         implied.append(name)
     return not _left_over(site, implied)
@@ -90,20 +107,20 @@ def report_is_current(
 
 def pages(boards: Boards, *, literature: Sequence[Published] = (), history: History = NO_HISTORY) -> dict[str, bytes]:
     """Every file of the site by its path in it."""
-    return dict(site_files(boards, literature=literature, history=history))
+    return {name: content() for name, content in site_files(boards, literature=literature, history=history)}
 
 
 def site_files(
     boards: Boards, *, literature: Sequence[Published] = (), history: History = NO_HISTORY
-) -> Iterator[tuple[str, bytes]]:
-    """The same one after the other: the pages of a large board need not be in memory at once."""
+) -> Iterator[tuple[str, Content]]:
+    """The same one after the other, and what makes each: those of large boards need not be in memory at once."""
     today = suite_pages(boards.boards)
     yield from _site(boards, literature, released=bool(history.releases))
     for one in history.releases:
         inside = _site(one.boards, (), version=one.version, today=today.get(one.version.suite, PAGE))
         yield from ((f"{site_of(one.version)}{name}", content) for name, content in inside)
-    yield from version_files(history.releases).items()
-    yield from history_page(history.releases, history.since, today=today).items()
+    yield from _made(version_files(history.releases))
+    yield from _made(history_page(history.releases, history.since, today=today))
 
 
 def _site(
@@ -113,19 +130,24 @@ def _site(
     version: BoardVersion | None = None,
     today: str = PAGE,
     released: bool = False,
-) -> Iterator[tuple[str, bytes]]:
+) -> Iterator[tuple[str, Content]]:
     suites = suite_pages(boards.boards)
+    shown = partial(render, boards, version=version, today=today, released=released)
     if len(suites) < 2:
-        yield PAGE, render(boards, literature=literature, version=version, today=today, released=released)
+        yield PAGE, partial(shown, literature=literature)
     else:
-        yield PAGE, _overview(boards, literature=literature, version=version, today=today, released=released)
+        listed = partial(_overview, boards, literature=literature)
+        yield PAGE, partial(listed, version=version, today=today, released=released)
         for suite, page in suites.items():
-            about = bool(literature)
-            yield page, render(boards, suite=suite, published=about, version=version, today=today, released=released)
+            yield page, partial(shown, suite=suite, published=bool(literature))
     yield from each_method_page(boards, literature)
-    yield from shared_files().items()
+    yield from _made(shared_files())
     for board in boards.boards:
-        yield from ((f"downloads/{anchor(board)}{ending}", data) for ending, data in downloads(board).items())
+        yield from ((f"downloads/{anchor(board)}{ending}", partial(download, board, ending)) for ending in FORMATS)
+
+
+def _made(files: Mapping[str, bytes]) -> Iterator[tuple[str, Content]]:
+    return ((name, partial(bytes, content)) for name, content in files.items())
 
 
 def render(
