@@ -17,7 +17,7 @@ What holds between two fields is a condition in `__post_init__` that raises `not
 
 import operator
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache, partial
 from numbers import Integral, Number
@@ -152,6 +152,8 @@ def build(kind: type[_T], table: Mapping[str, Any], *, prefix: str = "", number:
 
 def _fitting(value: Any, wanted: Any, *, field: str, number: _Number) -> Any:
     """A value as the type of its field, with all that is in it checked on the way."""
+    if wanted is Any or (type(value) is wanted and wanted is not float):
+        return value
     inner = get_args(wanted)
     if get_origin(wanted) is Annotated:
         fitting = _fitting(value, inner[0], field=field, number=number)
@@ -164,7 +166,7 @@ def _fitting(value: Any, wanted: Any, *, field: str, number: _Number) -> Any:
         value = plain_number(value)
     if wanted is float:
         return number(value, field)
-    if wanted is Any or (isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))):
+    if isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool)):
         return value
     if is_dataclass(wanted):
         if not isinstance(value, Mapping):
@@ -186,11 +188,22 @@ def _composed(value: Any, wanted: Any, *, field: str, number: _Number) -> Any:
     if origin is dict:
         if not isinstance(value, dict):
             raise UserError(f"{field} = {short(value)} must be a table, written as [{field}].")
+        if _are_fitting(value.values(), inner[1]):
+            return dict(value)
         return {key: _fitting(item, inner[1], field=f"{field}.{key}", number=number) for key, item in value.items()}
     assert origin in (list, tuple), f"{wanted} is no type for a field."
     if not isinstance(value, list | tuple):
         raise UserError(f"{field} = {short(value)} must be a list, written as [a, b].")
+    if _are_fitting(value, inner[0]):
+        return origin(value)
     return origin(_fitting(item, inner[0], field=f"{field}[{i}]", number=number) for i, item in enumerate(value))
+
+
+def _are_fitting(values: Iterable[Any], wanted: Any) -> bool:
+    """Whether values are seen to be of a type without a look at each of them: outcome files hold thousands."""
+    if wanted in (str, int, bool):
+        return all(type(value) is wanted for value in values)
+    return wanted is Any or (wanted == dict[str, Any] and all(type(value) is dict for value in values))
 
 
 def _finite(number: float) -> bool:

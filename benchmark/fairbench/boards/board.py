@@ -8,6 +8,7 @@ These are values alone; `fairbench.boards.building` builds them from outcome fil
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from fairbench.boards.row import Row
@@ -56,12 +57,12 @@ class Board:
     promoted: tuple[str, ...]
     missing: tuple[str, ...]
 
-    @property
+    @cached_property
     def rows(self) -> tuple[Row, ...]:
         """All of them, in the order in which they are shown."""
         return (*self.ranked, *self.unranked, *self.teachers, *self.external)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Eight hexadecimal digits of what all rows share; no two boards of a site have the same."""
         return content_key({"suite": self.suite, "protocol": self.protocol, "images": self.images})[:8]
@@ -86,12 +87,12 @@ class Board:
         """What the rows were judged by, weakest first."""
         return ("clean", "pgd20", "autoattack") if self.attack == "autoattack" else ("clean", "pgd20")
 
-    @property
+    @cached_property
     def tries(self) -> bool:
         """Whether anything was tried beside on any row, in the ball of the threat."""
         return any(row.further for row in self.rows)
 
-    @property
+    @cached_property
     def baseline(self) -> Row | None:
         """The row of the suite's baseline with its default hyper-parameters; None if it is not ranked."""
         return next((row for row in self.ranked if row.label == self.baseline_name), None)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fairbench.boards.board import Boards
-from fairbench.boards.ranking import rank
+from fairbench.boards.ranking import Ranker
 from fairbench.boards.reading import Reader
 from fairbench.statistics.bootstrap import DRAWS
 
@@ -24,12 +24,12 @@ def build_boards(folder: Path, *, suite: str = "", expected: Iterable[str] = (),
         expected: registered names of methods that a complete board has.
         draws: resamples behind the standings.
     """
-    return boards_of(Reader(folder, suite=suite), expected=expected, draws=draws)
+    return boards_of(Reader(folder, suite=suite), Ranker(expected=expected, draws=draws))
 
 
-def boards_of(reader: Reader, *, expected: Iterable[str] = (), draws: int = DRAWS) -> Boards:
-    """The same from a reader, which remembers what has not changed."""
+def boards_of(reader: Reader, ranker: Ranker) -> Boards:
+    """The same from a reader and a ranker, which remember what has not changed."""
     read = reader.read()
-    ranked = rank(read.results, expected=expected, draws=draws)
+    ranked = ranker.rank(read.results)
     problems = sorted((*read.problems, *ranked.problems), key=lambda problem: problem.file)
     return replace(ranked, problems=tuple(problems))

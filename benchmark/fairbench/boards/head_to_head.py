@@ -20,8 +20,7 @@ import numpy.typing as npt
 
 from fairbench.boards.board import Board
 from fairbench.boards.row import Row, verdicts_of
-from fairbench.boards.seed_result import SeedResult
-from fairbench.outcomes.metrics import Vector, worst_class
+from fairbench.outcomes.metrics import worst_class
 from fairbench.statistics import (
     Paired,
     Standings,
@@ -144,19 +143,8 @@ def reference_class(board: Board) -> int | None:
     None if the results do not hold the validation accuracies of the selected epochs.
     """
     rows = (board.baseline,) if board.baseline else board.ranked
-    found = [accuracies for row in rows for result in row.results if (accuracies := _validation(result)) is not None]
+    found = [one for row in rows for result in row.results if (one := result.validation.selected) is not None]
     return worst_class(np.mean(found, axis=0)) if found else None
-
-
-def _validation(result: SeedResult) -> Vector | None:
-    """Robust accuracy per class at the selected epoch; None if a stranger's file has no such numbers."""
-    provenance = result.provenance
-    for entry in provenance.history:
-        values = entry.get("validation_robust")
-        if entry.get("epoch") == provenance.selected_epoch and isinstance(values, list):
-            shares = all(isinstance(value, (int, float)) and 0 <= value <= 1 for value in values)
-            return np.array(values, dtype=float) if shares and len(values) == len(provenance.class_names) else None
-    return None
 
 
 def _image_sets(

@@ -35,10 +35,30 @@ def rank(results: Iterable[SeedResult], *, expected: Iterable[str] = (), draws: 
         expected: registered names of methods that a complete board has.
         draws: resamples behind the standings.
     """
-    groups, problems = groups_of(results)
-    names = set(expected)
-    boards = tuple(_board(group, expected=names, draws=draws) for group in groups)
-    return Boards(boards=boards, problems=tuple(problems))
+    return Ranker(expected=expected, draws=draws).rank(results)
+
+
+class Ranker:
+    """Ranks, and a board again only if one of its results has changed: a page is written while runs end.
+
+    Args:
+        expected: registered names of methods that a complete board has.
+        draws: resamples behind the standings.
+    """
+
+    def __init__(self, *, expected: Iterable[str] = (), draws: int = DRAWS) -> None:
+        self._expected, self._draws = set(expected), draws
+        self._known: dict[tuple[tuple[SeedResult, ...], ...], Board] = {}
+
+    def rank(self, results: Iterable[SeedResult]) -> Boards:
+        """Arrange seed results of any suites into boards."""
+        groups, problems = groups_of(results)
+        known, self._known = self._known, {}
+        for group in groups:
+            made_of = (group.members, group.teachers, group.external, group.promoted)  # results are equal if the same
+            board = known.get(made_of) or _board(group, expected=self._expected, draws=self._draws)
+            self._known[made_of] = board
+        return Boards(boards=tuple(self._known.values()), problems=tuple(problems))
 
 
 def _board(group: Group, *, expected: Collection[str], draws: int) -> Board:

@@ -6,18 +6,21 @@ read.problems
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fairbench.boards.board import Problem
+from fairbench.boards.condensed import condensed
 from fairbench.boards.seed_result import SeedResult
+from fairbench.boards.validation import validation
 from fairbench.boards.verified_results import with_receipts
 from fairbench.errors import UserError
 from fairbench.outcomes import board_version
 from fairbench.outcomes.comparability import asked_tier, check_description, read_audit
-from fairbench.outcomes.metrics import class_accuracies
+from fairbench.outcomes.metrics import count_correct
 from fairbench.outcomes.store import NOT_RUN, Outcomes, read_outcomes, result_files, stray_files
 from fairbench.protocol.attack_names import TIERS, Attack
+from fairbench.statistics.verdicts import Labels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,9 +47,11 @@ class Reader:
     def __init__(self, folder: Path, *, suite: str = "") -> None:
         self._folder, self._suite = folder, suite
         self._known: dict[Path, tuple[tuple[int, int, int], SeedResult | Problem]] = {}
+        self._labels: dict[str, Labels] = {}
+        self._given: dict[str, SeedResult] = {}
 
     def read(self) -> Read:
-        """Every outcome file and receipt, as they are now."""
+        """Every outcome file and receipt, as they are now; a result that is as it was is the same object."""
         known, self._known = self._known, {}
         for path in result_files(self._folder):
             if not self._suite or path.parts[-3] == self._suite or path.parts[-2].startswith("external-"):
@@ -57,7 +62,14 @@ class Reader:
         results, unfit = with_receipts([one for one in contents if isinstance(one, SeedResult)], self._folder)
         unreadable = (one for one in contents if isinstance(one, Problem))
         strays = (_misplaced(path, self._folder) for path in stray_files(self._folder) if not self._released(path))
-        return Read(results=tuple(results), problems=(*unreadable, *unfit, *strays))
+        self._given = {one.file: self._as_it_was(one) for one in results}
+        return Read(results=tuple(self._given.values()), problems=(*unreadable, *unfit, *strays))
+
+    def _as_it_was(self, result: SeedResult) -> SeedResult:
+        """What was given before if neither the file nor its receipt has changed."""
+        before = self._given.get(result.file)
+        same = before and before.provenance is result.provenance and before.receipt == result.receipt
+        return before if before and same else result
 
     def _released(self, path: Path) -> bool:
         """Whether it belongs to a version of a board, which is read elsewhere."""
@@ -66,9 +78,16 @@ class Reader:
     def _one(self, path: Path) -> SeedResult | Problem:
         file = path.relative_to(self._folder).as_posix()
         try:
-            return seed_result(read_outcomes(path), file=file)
+            return self._with_shared_labels(seed_result(read_outcomes(path), file=file))
         except UserError as error:
             return Problem(file=file, message=str(error).replace(str(path), file))
+
+    def _with_shared_labels(self, result: SeedResult) -> SeedResult:
+        """The result with the labels of those before it that were tested on the same images."""
+        if result.verdicts is None:
+            return result
+        labels = self._labels.setdefault(result.images, result.verdicts.labels)
+        return replace(result, verdicts=replace(result.verdicts, labels=labels))
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
@@ -101,26 +120,29 @@ def seed_result(outcomes: Outcomes, *, file: str) -> SeedResult:
     """
     provenance = outcomes.provenance
     check_description(provenance, file=file)
+    lean, validated = replace(provenance, history=[]), validation(provenance)
     if provenance.status == "failed":
         if provenance.role == "external":
             raise UserError(f"{file} says that training failed, yet its model was not trained here.")
-        return SeedResult(file=file, provenance=provenance, accuracies={})
+        return SeedResult(file=file, provenance=lean, accuracies={}, validation=validated)
     judged = bool((outcomes.rows["autoattack"] != NOT_RUN).any())
     allowed = TIERS[TIERS.index(asked_tier(provenance)) :]
     if provenance.tier not in allowed or judged != (provenance.tier != "screen"):
         raise UserError(f"{file} says that it reached tier {provenance.tier!r}, which its verdicts contradict.")
     attacks: tuple[Attack, ...] = ("clean", "pgd20", "autoattack") if judged else ("clean", "pgd20")
     try:
-        accuracies = {
-            attack: class_accuracies(outcomes.rows, len(provenance.class_names), attack) for attack in attacks
-        }
+        kept = condensed(outcomes, attacks=attacks)
     except ValueError as error:
         raise UserError(f"{file}: {error}") from error
     return SeedResult(
         file=file,
-        provenance=provenance,
-        accuracies=accuracies,
-        rows=outcomes.rows,
+        provenance=lean,
+        accuracies={
+            attack: count_correct(kept.labels, predicted == kept.labels, classes=len(provenance.class_names))
+            for attack, predicted in kept.predictions.items()
+        },
+        validation=validated,
+        verdicts=kept,
         images=_images(outcomes),
         audit=read_audit(provenance, file=file),
     )

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ class Row:
         """Of the first seed, for what all seeds share: method, card, changed hyper-parameters."""
         return self.results[0].provenance
 
-    @property
+    @cached_property
     def finished(self) -> tuple[SeedResult, ...]:
         """Results with verdicts."""
         return tuple(result for result in self.results if result.finished)
@@ -139,7 +140,14 @@ class Row:
 
     def candidates(self, attack: Attack) -> frozenset[int]:
         """Classes that may be the worst of the method, on average over trainings (95 %)."""
-        return candidate_set(self.correct(attack), self.finished[0].rows["label"].to_numpy())
+        if attack not in self._candidates:
+            self._candidates[attack] = candidate_set(self.correct(attack), self.finished[0].labels)
+        return self._candidates[attack]
+
+    @cached_property
+    def _candidates(self) -> dict[Attack, frozenset[int]]:
+        """What was asked before: a page and its downloads name them four times."""
+        return {}
 
     def exact(self, attack: Attack, key: str) -> Fraction:
         """A key of `fairbench.statistics`, the mean over seeds, without round-off."""
@@ -186,7 +194,7 @@ def verdicts_of(rows: Sequence[Row], attack: Attack) -> Verdicts:
     if example is None:
         raise ValueError("Verdicts need at least one row.")
     return Verdicts(
-        labels=example.rows["label"].to_numpy(),
+        labels=example.labels,
         classes=len(example.provenance.class_names),
         correct={name: row.correct(attack) for name, row in zip(names, rows, strict=True)},
     )

@@ -2,44 +2,34 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
+from fairbench.boards.condensed import Condensed
+from fairbench.boards.validation import Validation
 from fairbench.outcomes.audit import Audit
 from fairbench.outcomes.comparability import reached_tier
-from fairbench.outcomes.metrics import (
-    ClassAccuracies,
-    Counts,
-    Vector,
-    attacked_predictions,
-    class_accuracies,
-    steps_survived,
-    worst_class,
-)
+from fairbench.outcomes.metrics import ClassAccuracies, Counts, Vector, worst_class
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.receipt import Receipt
-from fairbench.outcomes.store import Outcomes, no_rows
-from fairbench.outcomes.tried import counted, hardest_accuracies
+from fairbench.outcomes.tried import counted
 from fairbench.protocol.attack_names import Attack, strongest
-from fairbench.statistics import (
-    attack_gap,
-    boundary_error,
-    confusion,
-)
+from fairbench.statistics import attack_gap, boundary_error, confusion
+from fairbench.statistics.verdicts import Labels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SeedResult:
-    """One file.
+    """One file, without what no board needs of it: its table of verdicts and its history.
 
     Attributes:
         file: its path below the results folder.
-        provenance: where it comes from.
+        provenance: where it comes from; its history is empty here.
         accuracies: by attack, in the order of the evaluation; empty if the run failed.
-        rows: the verdicts, see `fairbench.outcomes.store.SCHEMA`; empty if the run failed.
+        validation: what the history says of the validation split.
+        verdicts: what is kept of them; None if the run failed.
         images: digest of the test images' indices, labels and class names; "" if the run failed.
         audit: what the audit of tier `fast` saw; None if there was none.
         receipt: what a second look at the file found; None if there was none, or none of this file.
@@ -48,7 +38,8 @@ class SeedResult:
     file: str
     provenance: Provenance
     accuracies: Mapping[Attack, ClassAccuracies]
-    rows: pd.DataFrame = field(default_factory=no_rows)
+    validation: Validation
+    verdicts: Condensed | None = None
     images: str = ""
     audit: Audit | None = None
     receipt: Receipt | None = None
@@ -79,9 +70,15 @@ class SeedResult:
         return strongest(self.tier)
 
     @property
-    def outcomes(self) -> Outcomes:
-        """The verdicts with where they come from."""
-        return Outcomes(rows=self.rows, provenance=self.provenance)
+    def kept(self) -> Condensed:
+        """The verdicts of a finished run."""
+        assert self.verdicts is not None, f"{self.file} failed."
+        return self.verdicts
+
+    @property
+    def labels(self) -> Labels:
+        """True class per image, (images,)."""
+        return self.kept.labels
 
     @property
     def further(self) -> tuple[str, ...]:
@@ -90,7 +87,7 @@ class SeedResult:
 
     def hardest(self, attack: Attack) -> ClassAccuracies:
         """What is correct under an attack and under all that was tried beside."""
-        return hardest_accuracies(self.outcomes, attack)
+        return self.kept.hardest.get(attack, self.accuracies[attack])
 
     @property
     def cost(self) -> float:
@@ -112,19 +109,18 @@ class SeedResult:
 
     def last(self, attack: Attack) -> ClassAccuracies:
         """Of the last checkpoint, clean or under PGD-20; a model that was trained elsewhere has only one."""
-        return class_accuracies(self.rows, len(self.provenance.class_names), attack, checkpoint="last")
+        return self.kept.last[attack]
 
     def correct(self, attack: Attack) -> npt.NDArray[np.bool_]:
         """Which images are classified correctly, clean and under the attack, (images,)."""
-        correct: npt.NDArray[np.bool_] = attacked_predictions(self.rows, attack) == self.rows["label"].to_numpy()
+        correct: npt.NDArray[np.bool_] = self.kept.predictions[attack] == self.labels
         return correct
 
     def confusion(self, attack: Attack) -> Counts:
         """Counts of (label, prediction under attack), (classes, classes); on the diagonal the correct images."""
-        predictions = attacked_predictions(self.rows, attack)
-        return confusion(self.rows["label"].to_numpy(), predictions, classes=len(self.provenance.class_names))
+        return confusion(self.labels, self.kept.predictions[attack], classes=len(self.provenance.class_names))
 
     @property
     def steps_survived(self) -> Vector:
         """Iterates of PGD-20 classified correctly, mean per class, (classes,) from 0; NaN for an absent class."""
-        return steps_survived(self.rows, len(self.provenance.class_names))
+        return self.kept.steps_survived

@@ -91,16 +91,17 @@ def resolve(named: Named) -> Resolved:
         from fairbench.external.network import with_sources  # noqa: PLC0415  imports torch
 
         suite = with_sources(suite)
-    known = registry.names(plugins=named.plugins)
+    methods = registry.methods(plugins=named.plugins)
+    known = methods.names()
 
     def create(name: str, changes: Mapping[str, str | Parameter]) -> Method:
         defaults = suite.defaults_of(name)
         if defaults:
             try:
-                registry.create(name, defaults, plugins=named.plugins)
+                methods.create(name, defaults)
             except UserError as error:
                 raise UserError(f"[methods.{name}] of the suite {suite.name}: {error}") from error
-        return registry.create(name, {**defaults, **changes}, plugins=named.plugins)
+        return methods.create(name, {**defaults, **changes})
 
     changes = _settings(named.settings)
     if changes and not named.methods:

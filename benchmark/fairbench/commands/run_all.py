@@ -33,7 +33,7 @@ from fairbench.execution.visibility import visible
 from fairbench.method import registry
 from fairbench.outcomes.object_storage import send
 from fairbench.protocol.run import Run
-from fairbench.report.site.page import PAGE
+from fairbench.report.site.addresses import PAGE
 from fairbench.report.terminal.console import console as make_console
 from fairbench.report.terminal.display import Display
 from fairbench.report.terminal.table import terminal_table

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fairbench.errors import UserError
 from fairbench.execution.progress_file import read_progress
+from fairbench.identity import content_key
 from fairbench.method.asking import needed_by, recipe_of
 from fairbench.method.contract import Method
 from fairbench.outcomes.comparability import asked_tier, contained
@@ -151,9 +152,9 @@ class Planner:
                 add(prerequisite)
             planned.setdefault(run.key, run)
 
-        named = list(methods)
+        asked = [self.run(name, method, seed=seed) for name, method in methods for seed in seeds[:1]]
         for seed in seeds:  # so that there is a whole board early
-            runs = [self.run(name, method, seed=seed) for name, method in named]
+            runs = [run.with_seed(seed) for run in asked]  # the hooks of a method know no seed
             for run in runs:  # teachers and hot starts first: others wait for them
                 for _, prerequisite in run.prerequisites:
                     add(prerequisite)
@@ -180,6 +181,8 @@ def run_status(  # noqa: PLR0911  one state after the other
             provenance = read_provenance(path)
         except UserError as error:
             return replace(known, state=State.UNREADABLE, reason=str(error))
+        if provenance.key == run.key and _has_key(provenance.description, run.key):
+            return _computed(known, provenance)
         found, wanted = provenance.description, run.description()
         if provenance.key != run.key and contained(found, wanted):
             return replace(known, state=State.LOWER_TIER, reason=_so_far(provenance, run))
@@ -187,15 +190,28 @@ def run_status(  # noqa: PLR0911  one state after the other
             return replace(known, state=State.OTHER_PROTOCOL, reason=_further(path, provenance, run))
         if provenance.key != run.key and not contained(wanted, found):
             return replace(known, state=State.OTHER_PROTOCOL, reason=_other_protocol(path, provenance, run))
-        if provenance.status == "failed":
-            return replace(known, state=State.FAILED, reason=provenance.reason)
-        return replace(known, state=State.DONE)
+        return _computed(known, provenance)
     if folder.is_locked:
         reported = read_progress(folder.progress)
         return replace(known, state=State.RUNNING, reason=reported.sentence() if reported else "")
     if (failure := folder.failure) is not None:
         return replace(known, state=State.FAILED, reason=failure)
     return replace(known, state=State.INTERRUPTED if folder.is_begun else State.NOT_RUN)
+
+
+def _has_key(description: Mapping[str, object], key: str) -> bool:
+    """Whether a description is the one that a key is the hash of; a stranger's may be none that can be hashed."""
+    try:
+        return content_key(description) == key
+    except (TypeError, ValueError):
+        return False
+
+
+def _computed(known: RunStatus, found: Provenance) -> RunStatus:
+    """The state of a run whose outcomes are what was asked for."""
+    if found.status == "failed":
+        return replace(known, state=State.FAILED, reason=found.reason)
+    return replace(known, state=State.DONE)
 
 
 def _so_far(found: Provenance, run: Run) -> str:

@@ -38,9 +38,54 @@ class _Entry:
     load: Callable[[], object]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Methods:
+    """All methods at one moment: whoever asks for many reads plug-in files once.
+
+    Attributes:
+        entries: who claims each name; more than one only among installed packages, which may not stop the others.
+    """
+
+    entries: Mapping[str, Sequence[_Entry]]
+
+    def names(self) -> list[str]:
+        """Registered names, sorted; broken installed methods are listed too."""
+        return sorted(self.entries)
+
+    def load(self, name: str) -> type[Method]:
+        """The class of a method; see the function of that name."""
+        return self._found(name)[0]
+
+    def create(self, name: str, changes: Mapping[str, str | Parameter]) -> Method:
+        """A method with some hyper-parameters changed; see the function of that name."""
+        cls, origin = self._found(name)
+        return constructed(cls, changes, called=f"The method {name!r} of {origin}")
+
+    def _found(self, name: str) -> tuple[type[Method], str]:
+        """The class of a method, and where it comes from."""
+        if name not in self.entries:
+            advice = (
+                "A method of your own is given with --plugin FILE, or by an installed package (`fairbench new-method`)."
+            )
+            raise unknown("method", name, self.entries, advice=advice)
+        first, *others = self.entries[name]
+        if others:
+            raise _taken(name, first.origin, others[0].origin)
+        return _method(name, first.load(), origin=first.origin), first.origin
+
+
+def methods(*, plugins: Sequence[Plugin] = ()) -> Methods:
+    """All methods as they are now.
+
+    Raises:
+        UserError: if a plug-in file cannot be imported, defines no method, or one with a name that is taken.
+    """
+    return Methods(entries=_entries(plugins))
+
+
 def names(*, plugins: Sequence[Plugin] = ()) -> list[str]:
     """Registered names, sorted; broken installed methods are listed too."""
-    return sorted(origins(plugins=plugins))
+    return methods(plugins=plugins).names()
 
 
 def origins(*, plugins: Sequence[Plugin] = ()) -> dict[str, str]:
@@ -67,7 +112,7 @@ def load(name: str, *, plugins: Sequence[Plugin] = ()) -> type[Method]:
         UserError: if there is no such method, if two have the name, or if what has it cannot be imported or is no
             method; the message names the package or file.
     """
-    return _found(name, plugins)[0]
+    return methods(plugins=plugins).load(name)
 
 
 def create(name: str, changes: Mapping[str, str | Parameter], *, plugins: Sequence[Plugin] = ()) -> Method:
@@ -77,8 +122,7 @@ def create(name: str, changes: Mapping[str, str | Parameter], *, plugins: Sequen
         UserError: as `load`, for an unknown hyper-parameter or a value that is not allowed, and if it cannot be
             constructed.
     """
-    cls, origin = _found(name, plugins)
-    return constructed(cls, changes, called=f"The method {name!r} of {origin}")
+    return methods(plugins=plugins).create(name, changes)
 
 
 def card(name: str, *, plugins: Sequence[Plugin] = ()) -> Card:
@@ -90,31 +134,17 @@ def card(name: str, *, plugins: Sequence[Plugin] = ()) -> Card:
     return load(name, plugins=plugins).card
 
 
-def _found(name: str, plugins: Sequence[Plugin]) -> tuple[type[Method], str]:
-    """The class of a method, and where it comes from."""
-    entries = _entries(plugins)
-    if name not in entries:
-        advice = (
-            "A method of your own is given with --plugin FILE, or by an installed package (`fairbench new-method`)."
-        )
-        raise unknown("method", name, entries, advice=advice)
-    first, *others = entries[name]
-    if others:
-        raise _taken(name, first.origin, others[0].origin)
-    return _method(name, first.load(), origin=first.origin), first.origin
-
-
 def _entries(plugins: Sequence[Plugin]) -> dict[str, list[_Entry]]:
     """Who claims each name; more than one only among installed packages, which may not stop the others."""
     found: dict[str, list[_Entry]] = {}
     for name, entry in _declared(tuple(sys.path)):
         found.setdefault(name, []).append(entry)
     for file in {file.path: file for file in map(read_plugin, plugins)}.values():
-        for name, cls in _plugin_methods(file).items():
-            origin = f"the plug-in {file.path}"
+        defined, origin = _plugin_methods(file), f"the plug-in {file.path}"
+        own = {"file": file.path.name, "sha256": file.code_sha256(file.module())}
+        for name, cls in defined.items():
             if name in found:
                 raise _taken(name, found[name][0].origin, origin)
-            own = {"file": file.path.name, "sha256": file.code_sha256(file.module())}
             found[name] = [_Entry(origin=origin, code=own, load=lambda cls=cls: cls)]  # type: ignore[misc]  # bound per turn
     return found
 

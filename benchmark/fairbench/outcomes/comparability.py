@@ -7,8 +7,10 @@ A run counts in the tier that it reached: one that `fast` promoted has exactly t
 depends on, as the batch size of an engine whose noise belongs to the image, separates nobody.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from fairbench.errors import UserError, first_line
@@ -156,4 +158,10 @@ def _judgement(provenance: Provenance, *, tier: str = "") -> Protocol:
 
 
 def _evaluation(provenance: Provenance) -> Protocol:
-    return asdict(build(Evaluation, provenance.description["protocol"]["evaluation"], prefix="evaluation."))
+    return dict(_built(json.dumps(provenance.description["protocol"]["evaluation"], sort_keys=True)))
+
+
+@lru_cache(maxsize=64)
+def _built(evaluation: str) -> Protocol:
+    """With what is not said filled in; most runs of a folder say the same."""
+    return asdict(build(Evaluation, json.loads(evaluation), prefix="evaluation."))

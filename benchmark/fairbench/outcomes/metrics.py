@@ -11,6 +11,7 @@ never counted as 0. The vector functions take accuracies per class and return Na
 
 import math
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -44,11 +45,12 @@ class ClassAccuracies:
     counts: Counts
     correct: Counts
 
-    @property
+    @cached_property
     def values(self) -> Vector:
-        """Accuracy per class, (classes,) in [0, 1]; NaN for a class without test images."""
+        """Accuracy per class, (classes,) in [0, 1]; NaN for a class without test images. Not to be written into."""
         values: Vector = np.full(len(self.counts), np.nan)
         np.divide(self.correct, self.counts, out=values, where=self.counts > 0)
+        values.flags.writeable = False
         return values
 
     @property
@@ -74,6 +76,17 @@ def class_accuracies(
     """
     labels = rows["label"].to_numpy()
     correct = attacked_predictions(rows, attack, checkpoint=checkpoint) == labels
+    return count_correct(labels, correct, classes=classes)
+
+
+def count_correct(labels: npt.NDArray[np.integer], correct: npt.NDArray[np.bool_], *, classes: int) -> ClassAccuracies:
+    """Per class, the images and those of them that are classified correctly.
+
+    Args:
+        labels: true class per image, (images,).
+        correct: (images,).
+        classes: number of classes, absent ones included.
+    """
     return ClassAccuracies(
         counts=np.bincount(labels, minlength=classes).astype(np.int64),
         correct=np.bincount(labels[correct], minlength=classes).astype(np.int64),
@@ -112,7 +125,7 @@ def steps_survived(rows: pd.DataFrame, classes: int) -> Vector:
 def average(accuracies: Vector) -> float:
     """Mean over the classes with data."""
     present = _present(accuracies)
-    return float(present.mean()) if present.size else math.nan
+    return float(np.add.reduce(present) / present.size) if present.size else math.nan  # as `mean`, in half the time
 
 
 def worst(accuracies: Vector) -> float:
@@ -163,6 +176,7 @@ def gini(accuracies: Vector) -> float:
     return float(np.abs(np.subtract.outer(present, present)).sum() / (2 * present.size**2 * mean))
 
 
+@lru_cache(maxsize=2**16)  # classes of some hundred images have few different counts, and a page asks for thousands
 def wilson(correct: int, count: int, *, level: float = 0.95) -> Interval:
     """Wilson score interval of one accuracy; no data allows everything."""
     if count == 0:

@@ -101,7 +101,8 @@ def read_outcomes(path: Path) -> Outcomes:
         UserError: if it is truncated, of a newer schema, or not what it claims to be; the file is left alone.
     """
     try:
-        table = pq.read_table(path, partitioning=None)
+        with pq.ParquetFile(path) as file:
+            table = file.read(use_threads=False)  # threads gain nothing on files this small
     except (OSError, pa.ArrowException) as error:
         raise UserError(
             f"{path} is not a readable parquet file ({first_line(error)}); move it away and run again."
@@ -187,7 +188,7 @@ def _check_rows(outcomes: Outcomes, *, origin: str) -> None:
         ("last_clean", 0),
         ("last_pgd20", 0),
     ):
-        values = rows[column]
+        values = rows[column].to_numpy()
         if values.min() < low or values.max() >= classes:
             raise UserError(
                 f"{origin}: column {column!r} has values from {values.min()} to {values.max()}; "

@@ -11,7 +11,7 @@ of the threat.
 import numpy as np
 import numpy.typing as npt
 
-from fairbench.outcomes.metrics import ClassAccuracies, Counts, attacked_predictions
+from fairbench.outcomes.metrics import ClassAccuracies, Counts, attacked_predictions, count_correct
 from fairbench.outcomes.provenance import Provenance, attacks_of, curve_of
 from fairbench.outcomes.store import CURVE, REACHED, TRIED, Outcomes
 from fairbench.protocol.attack_names import Attack
@@ -67,8 +67,4 @@ def attack_title(text: str) -> str:
 
 
 def _accuracies(outcomes: Outcomes, correct: npt.NDArray[np.bool_]) -> ClassAccuracies:
-    classes, labels = len(outcomes.provenance.class_names), outcomes.rows["label"].to_numpy()
-    return ClassAccuracies(
-        counts=np.bincount(labels, minlength=classes).astype(np.int64),
-        correct=np.bincount(labels[correct], minlength=classes).astype(np.int64),
-    )
+    return count_correct(outcomes.rows["label"].to_numpy(), correct, classes=len(outcomes.provenance.class_names))

@@ -5,7 +5,8 @@ have is `AnyRun`.
 """
 
 import math
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
@@ -48,18 +49,28 @@ class Run:
     @cached_property
     def key(self) -> str:
         """Sixteen hexadecimal digits; equal for equal content, whatever the machine, the paths or the order."""
-        return content_key(self.description())
+        return content_key({**self._described(), "protocol": self._protocol, "trials": len(self.trials)})
 
     @cached_property
     def training_key(self) -> str:
         """The same for what is trained: runs that differ in engine, tier or search alone share their checkpoints."""
-        protocol = protocol_description(self.suite, dataset_digest=self.dataset_digest)
-        return content_key({**self._described(), "protocol": trained_by(protocol)})
+        return content_key({**self._described(), "protocol": trained_by(self._protocol)})
 
     def description(self) -> dict[str, object]:
         """What the key is the hash of, as plain values."""
-        protocol = protocol_description(self.suite, dataset_digest=self.dataset_digest)
-        return {**self._described(), "protocol": protocol, "trials": len(self.trials)}
+        return {**self._described(), "protocol": deepcopy(self._protocol), "trials": len(self.trials)}
+
+    def with_seed(self, seed: int) -> "Run":
+        """The same with another seed, hot starts included; teachers keep theirs, which is one for all."""
+        others = tuple((role, run if role == "teacher" else run.with_seed(seed)) for role, run in self.prerequisites)
+        other = replace(self, seed=seed, prerequisites=others)
+        vars(other)["_protocol"] = self._protocol  # describing a suite is the larger part of a plan
+        return other
+
+    @cached_property
+    def _protocol(self) -> dict[str, object]:
+        """Of the suite, as plain values; never given away, so that nobody changes it."""
+        return protocol_description(self.suite, dataset_digest=self.dataset_digest)
 
     def _described(self) -> dict[str, object]:
         """All but the protocol; how a prerequisite is judged changes nothing for who needs it."""

@@ -60,20 +60,20 @@ def signed(share: float) -> str:
 
 def against_baseline(board: Board, key: str) -> list[Verdict | None]:
     """Of every ranked row; None for the baseline itself, and for all rows of a board without it."""
-    found = board.standings[key].against if board.ranked else None
-    if found is None:
-        return [None] * len(board.ranked)
-    return [
-        None
-        if row is board.baseline
-        else Verdict(
-            word=WORDS[int(found.decisions[k])],
-            difference=float(found.differences[k]),
-            low=float(found.intervals[k, 0]),
-            high=float(found.intervals[k, 1]),
-        )
-        for k, row in enumerate(board.ranked)
-    ]
+    return [row_against_baseline(board, key, number) for number in range(len(board.ranked))]
+
+
+def row_against_baseline(board: Board, key: str, number: int) -> Verdict | None:
+    """The same of one ranked row, by its number from 0."""
+    found = board.standings[key].against
+    if found is None or board.ranked[number] is board.baseline:
+        return None
+    return Verdict(
+        word=WORDS[int(found.decisions[number])],
+        difference=float(found.differences[number]),
+        low=float(found.intervals[number, 0]),
+        high=float(found.intervals[number, 1]),
+    )
 
 
 def leading_sentence(board: Board) -> str:

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 from fairbench.boards.board import Board
@@ -31,6 +32,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}" if math.isfinite(share) else NOTHING
 
 
+@lru_cache(maxsize=2**16)  # validation accuracies are counts of few images; a large board has a million of them
 def whole_percent(share: float) -> str:
     """Where a table is large and its numbers are drawn rather than read; a dash where there is no data."""
     return f"{100 * share:.0f}" if math.isfinite(share) else NOTHING
@@ -108,7 +110,7 @@ def _fine_tuned(board: Board) -> bool:
     """Whether a method has another number of epochs than the recipe, as those that begin from a trained model have."""
     epochs = board.protocol["recipe"]["epochs"]
     results = (result for row in (*board.ranked, *board.unranked) for result in row.results if result.finished)
-    return any(result.provenance.history and len(result.provenance.history) != epochs for result in results)
+    return any(result.validation.epochs not in (0, epochs) for result in results)
 
 
 def _attacks(board: Board) -> list[str]:

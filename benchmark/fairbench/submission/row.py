@@ -70,7 +70,7 @@ def _repeated(seeds: Sequence[SeedResult]) -> list[str]:
             weights = [result.provenance.checkpoints.get("selected", "") for result in (one, other)]
             if weights[0] and weights[0] == weights[1]:
                 sentences.append(f"Seeds {numbers} have the same weights: they are one training.")
-            elif one.finished and one.rows.equals(other.rows):
+            elif one.finished and other.finished and one.kept.is_like(other.kept):
                 sentences.append(f"Seeds {numbers} have the same verdict on every image: they are one training.")
     return sentences
 

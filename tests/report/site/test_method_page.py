@@ -351,7 +351,8 @@ def test_every_row_has_a_page_and_a_link_to_it(results: Path, write_run: WriteRu
     assert len(pages) == 5
     for name, page in pages.items():
         anchor = name.split("/")[1]
-        assert f'href="../../index.html#{anchor}"'.encode() in page
+        suite = "elsewhere" if "elsewhere" in anchor else "digits"
+        assert f'href="../../suites/{suite}.html#{anchor}"'.encode() in page
         assert page.count(b"<script") == page.count(b'<script defer src="../../assets/')
 
 

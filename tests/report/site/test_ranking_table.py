@@ -13,7 +13,7 @@ from fairbench.boards.board import Board
 from fairbench.boards.building import build_boards
 from fairbench.report.site.method_page import method_pages
 from fairbench.report.site.page import render
-from fairbench.report.site.ranking_table import RankSpan, choices, columns, needs_teacher, places, tail_key, traits
+from fairbench.report.site.ranking_table import RankSpan, choices, columns, needs_teacher, place, tail_key, traits
 from fairbench.statistics.standings import Standings
 from fixture_types import WriteRun
 
@@ -95,12 +95,12 @@ def test_places_of_rows_that_differ_beyond_doubt_and_of_rows_that_do_not(results
             write_run(label, seed=seed, counts=counts, clean=counts, pgd20=counts, autoattack=correct)
     board = board_of(results)
     assert [row.label for row in board.ranked] == ["high", "low", "lower"]
-    assert places(board, "worst") == [
+    assert [place(board, "worst", number) for number in range(3)] == [
         RankSpan(first=1, last=1, group=1, best=1.0),
         RankSpan(first=2, last=3, group=2, best=0.0),
         RankSpan(first=2, last=3, group=2, best=0.0),
     ]
-    assert [place.span for place in places(board, "worst")] == ["1", "2–3", "2–3"]
+    assert [place(board, "worst", number).span for number in range(3)] == ["1", "2–3", "2–3"]
 
 
 def test_groups_are_numbered_in_their_own_order(results: Path, write_run: WriteRun) -> None:
@@ -108,7 +108,7 @@ def test_groups_are_numbered_in_their_own_order(results: Path, write_run: WriteR
     ranks, best = np.array([[1, 2], [3, 3], [1, 2]]), np.array([0.5, 0.0, 0.5])
     standing = cast("Standings", SimpleNamespace(groups=[[2, 0], [1]], ranks=ranks, best=best))
     board = replace(board_of(results), standings=cast("Mapping[str, Standings]", {"worst": standing}))
-    assert [place.group for place in places(board, "worst")] == [1, 2, 1]
+    assert [place(board, "worst", number).group for number in range(3)] == [1, 2, 1]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from functools import partial
 from fairbench.boards.board import Board
 from fairbench.boards.row import Row
 from fairbench.outcomes.metrics import average, worst, worst_share
-from fairbench.report.evidence import against_baseline, baseline_sentence, leading_sentence, power_sentence
+from fairbench.report.evidence import baseline_sentence, leading_sentence, power_sentence, row_against_baseline
 from fairbench.report.headings import heading
 from fairbench.report.phrases import (
     NOTHING,
@@ -111,7 +111,7 @@ def _against(board: Board, index: int | None) -> list[PaperCell]:
     """Better, worse or not known, and by how many points; nothing on a board without its baseline."""
     if board.baseline is None:
         return []
-    verdicts = [None if index is None else against_baseline(board, key)[index] for key in ("worst", "average")]
+    verdicts = [None if index is None else row_against_baseline(board, key, index) for key in ("worst", "average")]
     return [PaperCell(text=verdict.text if verdict else NOTHING) for verdict in verdicts]
 
 

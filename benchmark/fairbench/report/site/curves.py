@@ -2,19 +2,17 @@
 
     curves(result, class_names=board.class_names)      # None if the history has no such values
 
-Accuracies are those under the attack of the validation, by which the checkpoint is selected. Results are not trusted:
-epochs whose values are not one accuracy for each class are left out.
+Accuracies are those under the attack of the validation, by which the checkpoint is selected.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from fairbench.boards.seed_result import SeedResult
-from fairbench.outcomes.metrics import Vector, average, worst
+from fairbench.outcomes.metrics import average, worst
 from fairbench.report.phrases import MANY_CLASSES, percent, whole_percent
 
 TOGETHER = 10
@@ -49,16 +47,13 @@ class Curves:
 
 def curves(result: SeedResult, *, class_names: Sequence[str]) -> Curves | None:
     """Arrange the history of a run."""
-    found = [
-        _accuracies(entry.get("validation_robust"), classes=len(class_names)) for entry in result.provenance.history
-    ]
-    numbers = [epoch for epoch, values in enumerate(found, start=1) if values is not None]
+    found = result.validation.robust
+    numbers = np.flatnonzero(np.isfinite(found).any(axis=1)) + 1
     if len(numbers) < 2:
         return None
-    first, last = numbers[0], numbers[-1]
-    missing = np.full(len(class_names), math.nan)
-    table = np.stack([missing if values is None else values for values in found[first - 1 : last]])
-    known = np.isfinite(table).any(axis=1)
+    first, last = int(numbers[0]), int(numbers[-1])
+    table = found[first - 1 : last]
+    known = [bool(line.any()) for line in np.isfinite(table)]
     series = [
         _series(
             "average", "average", [average(line) if ok else math.nan for line, ok in zip(table, known, strict=True)]
@@ -84,13 +79,3 @@ def _series(kind: str, name: str, values: Sequence[float]) -> Series:
     texts = [whole_percent(value) if kind == "class" else percent(value) for value in values]
     cells = (" ".join(texts[start : start + TOGETHER]) for start in range(0, len(texts), TOGETHER))
     return Series(kind=kind, name=name, cells=tuple(cells))
-
-
-def _accuracies(values: Any, *, classes: int) -> Vector | None:
-    """A list from a file as accuracies per class, NaN where it has none; None if it is something else."""
-    if not isinstance(values, list) or len(values) != classes:
-        return None
-    if not all(value is None or (type(value) in (int, float) and 0 <= value <= 1) for value in values):
-        return None
-    found: Vector = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
-    return found if np.isfinite(found).any() else None

@@ -10,7 +10,7 @@ The last two hold counts, so that every figure of the board can be computed agai
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from types import MappingProxyType
@@ -22,8 +22,6 @@ import pyarrow.parquet as pq
 from fairbench.boards.board import Board
 from fairbench.boards.row import Row
 from fairbench.boards.seed_result import SeedResult
-from fairbench.outcomes.radii import accuracies_by_radius
-from fairbench.outcomes.tried import tried_accuracies
 from fairbench.protocol.attack_names import Attack
 from fairbench.report.evidence import WORDS
 from fairbench.report.paper import to_bibtex, to_csv, to_latex
@@ -54,26 +52,12 @@ SCHEMA = pa.schema(
 
 def downloads(board: Board) -> dict[str, bytes]:
     """Files by their ending; the same board gives the same bytes with the same libraries."""
-    document = {
-        "suite": board.suite,
-        "title": board.title,
-        "protocol": board.protocol,
-        "class_names": board.class_names,
-        "images_per_class": board.counts,
-        "baseline": board.baseline_name,
-        "visible_differences": {
-            key: None if math.isnan(one.visible) else _rounded(one.visible) for key, one in board.standings.items()
-        },
-        "bootstrap": {"draws": board.draws, "seed": board.bootstrap_seed},
-        "rows": [_row(row, kind) | _standing(board, kind, number) for kind, number, row in _rows(board)],
-    }
-    return {
-        ".csv": _utf8(to_csv(board)),
-        ".json": _utf8(_json(document)),
-        ".tex": _utf8(to_latex(board)),
-        ".bib": _utf8(to_bibtex(board)),
-        ".parquet": _parquet(board),
-    }
+    return {ending: download(board, ending) for ending in FORMATS}
+
+
+def download(board: Board, ending: str) -> bytes:
+    """One of them."""
+    return _MADE[ending](board)
 
 
 def same_table(stored: bytes, implied: bytes) -> bool:
@@ -82,6 +66,25 @@ def same_table(stored: bytes, implied: bytes) -> bool:
         return bool(pq.read_table(io.BytesIO(stored)).equals(pq.read_table(io.BytesIO(implied)), check_metadata=True))
     except (pa.ArrowException, OSError):
         return False
+
+
+def _document(board: Board) -> str:
+    """Everything as JSON."""
+    return _json(
+        {
+            "suite": board.suite,
+            "title": board.title,
+            "protocol": board.protocol,
+            "class_names": board.class_names,
+            "images_per_class": board.counts,
+            "baseline": board.baseline_name,
+            "visible_differences": {
+                key: None if math.isnan(one.visible) else _rounded(one.visible) for key, one in board.standings.items()
+            },
+            "bootstrap": {"draws": board.draws, "seed": board.bootstrap_seed},
+            "rows": [_row(row, kind) | _standing(board, kind, number) for kind, number, row in _rows(board)],
+        }
+    )
 
 
 def _json(document: Mapping[str, Any]) -> str:
@@ -171,14 +174,14 @@ def _run(result: SeedResult) -> dict[str, Any]:
 
 def _curve(result: SeedResult) -> dict[str, Any]:
     """Correct images per class at every radius, where the protocol has a curve."""
-    found = accuracies_by_radius(result.outcomes) if result.finished else {}
+    found = result.kept.by_radius if result.finished else {}
     correct = [{"radius": radius, "correct": one.correct.tolist()} for radius, one in found.items() if radius]
     return {"curve": correct} if correct else {}
 
 
 def _tried(result: SeedResult) -> dict[str, Any]:
     """Correct images per class under what else was tried, and under everything in the ball of the threat."""
-    found = tried_accuracies(result.outcomes) if result.finished else {}
+    found = result.kept.tried if result.finished else {}
     if not found:
         return {}
     counting = set(result.further)
@@ -207,3 +210,14 @@ def _parquet(board: Board) -> bytes:
 def _utf8(text: str) -> bytes:
     """A lone surrogate in a result cannot be encoded, and must not stop the report."""
     return text.encode("utf-8", errors="replace")
+
+
+_MADE: Mapping[str, Callable[[Board], bytes]] = MappingProxyType(
+    {
+        ".csv": lambda board: _utf8(to_csv(board)),
+        ".json": lambda board: _utf8(_document(board)),
+        ".tex": lambda board: _utf8(to_latex(board)),
+        ".bib": lambda board: _utf8(to_bibtex(board)),
+        ".parquet": _parquet,
+    }
+)

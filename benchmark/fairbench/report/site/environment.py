@@ -1,5 +1,7 @@
 """What the templates of every page can call, and how they are filled: everything is escaped, nothing may be missing."""
 
+from functools import cache
+
 import jinja2
 
 from fairbench.outcomes import literature, metrics
@@ -22,6 +24,7 @@ from fairbench.report.site import (
 )
 
 
+@cache  # which keeps the compiled templates
 def environment() -> jinja2.Environment:
     """Templates with the functions and filters of this package."""
     environment = jinja2.Environment(
@@ -41,7 +44,6 @@ def environment() -> jinja2.Environment:
         "RADII_RIGHT": radius_curves.RIGHT,
         "RADII_WIDTH": radius_curves.WIDTH,
         "average": metrics.average,
-        "against_baseline": evidence.against_baseline,
         "baseline_sentence": evidence.baseline_sentence,
         "compared_keys": ranking_table.compared_keys,
         "leading_sentence": evidence.leading_sentence,
@@ -70,7 +72,7 @@ def environment() -> jinja2.Environment:
         "method_address": addresses.method_address,
         "needs_teacher": ranking_table.needs_teacher,
         "picture_names": pictures.picture_names,
-        "places": ranking_table.places,
+        "place": ranking_table.place,
         "precision_sentence": sentences.precision_sentence,
         "privileges_phrase": phrases.privileges_phrase,
         "promotions": sentences.promotions,
@@ -78,6 +80,7 @@ def environment() -> jinja2.Environment:
         "radius_pictures": radius_curves.radius_pictures,
         "raised": phrases.raised,
         "rho_remark": measures.rho_remark,
+        "row_against_baseline": evidence.row_against_baseline,
         "row_name": phrases.row_name,
         "scatters": pictures.scatters,
         "shown_keys": evidence.shown_keys,

@@ -13,8 +13,7 @@ from fairbench.boards.board import Board
 from fairbench.boards.row import Row
 from fairbench.boards.seed_result import SeedResult
 from fairbench.outcomes.metrics import average, worst, worst_class
-from fairbench.outcomes.store import REACHED
-from fairbench.outcomes.tried import attack_title, made_into, tried_accuracies
+from fairbench.outcomes.tried import attack_title
 from fairbench.report.phrases import MANY_CLASSES, NOTHING, attack_names, percent, radius
 
 
@@ -66,7 +65,7 @@ def further_lines(board: Board, row: Row) -> list[FurtherLine]:
 
 
 def _lines(board: Board, result: SeedResult) -> Iterator[FurtherLine]:
-    found = tried_accuracies(result.outcomes)
+    found = result.kept.tried
     names, seed = result.provenance.class_names, result.provenance.seed
     together = {"": result.hardest(board.attack)} if result.further else {}
     for text, accuracies in {**found, **together}.items():
@@ -101,16 +100,11 @@ def made_into_tables(board: Board, row: Row) -> list[MadeInto]:
     """Of every attack in the ball of the threat that turns an image into several classes, unless classes are many."""
     if len(board.class_names) > MANY_CLASSES:
         return []
-    return [
-        _made_into(board, result, text)
-        for result in row.finished
-        for text in result.further
-        if (result.rows[REACHED + text].map(len) > 1).any()
-    ]
+    return [_made_into(board, result, text) for result in row.finished for text in result.kept.made_into]
 
 
 def _made_into(board: Board, result: SeedResult, text: str) -> MadeInto:
-    counts = made_into(result.outcomes, text)
+    counts = result.kept.made_into[text]
     correct = np.diag(counts)
     shares = np.full(counts.shape, np.nan)
     np.divide(counts, correct[:, None], out=shares, where=correct[:, None] > 0)

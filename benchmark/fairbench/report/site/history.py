@@ -24,12 +24,15 @@ def version_files(releases: Sequence[Release]) -> dict[str, bytes]:
     return files | {INDEX: index_json([one.version for one in releases]).encode()}
 
 
-def history_page(releases: Sequence[Release], since: Mapping[str, Change]) -> dict[str, bytes]:
+def history_page(
+    releases: Sequence[Release], since: Mapping[str, Change], *, today: Mapping[str, str]
+) -> dict[str, bytes]:
     """The page, by its path; none without a release.
 
     Args:
         releases: oldest first by suite.
         since: what changed since its last version, by suite.
+        today: where the boards of today stand, by suite.
     """
     if not releases:
         return {}
@@ -39,6 +42,6 @@ def history_page(releases: Sequence[Release], since: Mapping[str, Change]) -> di
     text = (
         environment()
         .get_template("history.html.j2")
-        .render(suites=suites, since=since, site_of=site_of, archive_of=archive_of)
+        .render(suites=suites, since=since, today=today, site_of=site_of, archive_of=archive_of)
     )
     return {PAGE: text.encode("utf-8", errors="replace")}

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from fairbench.boards.board import Board
 from fairbench.boards.row import Row
 from fairbench.outcomes.metrics import Interval
-from fairbench.report.evidence import Verdict, against_baseline, key_title, shown_keys
+from fairbench.report.evidence import Verdict, key_title, row_against_baseline, shown_keys
 from fairbench.report.phrases import row_name
-from fairbench.report.site.ranking_table import RankSpan, places
+from fairbench.report.site.ranking_table import RankSpan, place
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,8 +55,8 @@ def key_ranks(board: Board, row: Row) -> list[KeyRank]:
             value=float(found.values[number]),
             interval=Interval(*found.intervals[number].tolist()),
             seeds=Interval(*found.seed_intervals[number].clip(0, 2 if key == "average+worst" else 1).tolist()),
-            place=places(board, key)[number],
-            against=against_baseline(board, key)[number],
+            place=place(board, key, number),
+            against=row_against_baseline(board, key, number),
         )
         for key in shown_keys(board)
         for found in [board.standings[key]]

@@ -6,36 +6,44 @@ Like the page of the boards these can be read without a script, and ask nobody f
 installed: its idea, and what its hyper-parameters mean, stand in the outcome files.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import jinja2
 
 from fairbench.boards.board import Board, Boards
 from fairbench.boards.row import Row
 from fairbench.outcomes.literature import Published
-from fairbench.report.headings import headings
-from fairbench.report.site.addresses import method_address
+from fairbench.report.headings import anchor, headings
+from fairbench.report.site.addresses import method_address, suite_pages
 from fairbench.report.site.class_bars import class_lines
 from fairbench.report.site.curves import Curves, curves
 from fairbench.report.site.environment import environment
 from fairbench.report.site.facts import costs, origin
 from fairbench.report.site.hyperparameters import hyperparameters
 from fairbench.report.site.matrix import matrix
-from fairbench.report.site.ranking_table import places
+from fairbench.report.site.ranking_table import place
 from fairbench.report.site.verification import verification
 
 
 def method_pages(boards: Boards, literature: Sequence[Published]) -> dict[str, bytes]:
     """The pages by their path in the site, as UTF-8."""
-    template = environment().get_template("method.html.j2")
-    return {
-        method_address(board, row): _page(template, board, row, heading=heading, literature=literature)
-        for board, heading in zip(boards.boards, headings(boards.boards), strict=True)
-        for row in board.rows
-    }
+    return {name: page() for name, page in each_method_page(boards, literature)}
 
 
-def _page(template: jinja2.Template, board: Board, row: Row, *, heading: str, literature: Sequence[Published]) -> bytes:
+def each_method_page(boards: Boards, literature: Sequence[Published]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """The same one after the other, because there may be thousands, and what makes each of them."""
+    template, pages = environment().get_template("method.html.j2"), suite_pages(boards.boards)
+    for board, heading in zip(boards.boards, headings(boards.boards), strict=True):
+        home = f"../../{pages[board.suite]}#{anchor(board)}"
+        for row in board.rows:
+            page = partial(_page, template, board, row, heading=heading, home=home, literature=literature)
+            yield method_address(board, row), page
+
+
+def _page(
+    template: jinja2.Template, board: Board, row: Row, *, heading: str, home: str, literature: Sequence[Published]
+) -> bytes:
     about = [published for published in literature if published.method == row.provenance.method]
     dataset = board.protocol["dataset"].get("name", "")
     rank = board.ranked.index(row) if row in board.ranked else None
@@ -43,7 +51,8 @@ def _page(template: jinja2.Template, board: Board, row: Row, *, heading: str, li
         board=board,
         row=row,
         heading=heading,
-        place=None if rank is None else {key: places(board, key)[rank] for key in ("worst", "average")},
+        home=home,
+        place=None if rank is None else {key: place(board, key, rank) for key in ("worst", "average")},
         bars=class_lines(row, board.attacks, class_names=board.class_names) if row.finished else None,
         matrix=matrix(row, board.attack, class_names=board.class_names) if row.finished else None,
         curves=list(_curves(board, row)),

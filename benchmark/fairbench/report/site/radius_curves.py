@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fairbench.boards.row import Row
-from fairbench.outcomes.radii import Line, accuracies_by_radius, lines_by_radius
+from fairbench.outcomes.radii import Line, lines_by_radius
 from fairbench.report.phrases import MANY_CLASSES, half_phrase, radius
 
 WIDTH, HEIGHT = 560, 300
@@ -65,7 +65,7 @@ def radius_pictures(row: Row) -> list[RadiusPicture]:
     """Of every finished seed with a curve."""
     found = []
     for result in row.finished:
-        by_radius = accuracies_by_radius(result.outcomes)
+        by_radius = result.kept.by_radius
         if by_radius:
             lines = lines_by_radius(by_radius, result.provenance.class_names)
             found.append(_picture(result.provenance.seed, list(by_radius), lines))

@@ -1,7 +1,7 @@
 """The ranking of a board as a table: which columns it has, how sure a place is, and by what its rows can be found.
 
     [column.title for column in columns(board)]         # ["Rank", "Method", "Worst class", "Average", ...]
-    places(board, "worst")[0]                           # RankSpan(first=1, last=4, group=1, best=0.34)
+    place(board, "worst", 0)                            # RankSpan(first=1, last=4, group=1, best=0.34)
     traits(row)["family"]                               # "fairness"
 
 The names of columns and traits are what a link to a view holds, so they stay as they are.
@@ -146,15 +146,16 @@ def tail_key(board: Board) -> str:
     return wide[0] if wide else list(SHARES)[-1]
 
 
-def places(board: Board, key: str) -> list[RankSpan]:
-    """Of the ranked rows, by a key of `fairbench.statistics`."""
+def place(board: Board, key: str, number: int) -> RankSpan:
+    """Of a ranked row, given by its number from 0, by a key of `fairbench.statistics`."""
     found = board.standings[key]
-    groups = {row: number for number, group in enumerate(found.groups, start=1) for row in group}
-    return [
-        # Rounded, so that every machine shows the same decimals.
-        RankSpan(first=int(first), last=int(last), group=groups[row], best=round(float(found.best[row]), 9))
-        for row, (first, last) in enumerate(found.ranks)
-    ]
+    first, last = found.ranks[number]
+    return RankSpan(
+        first=int(first),
+        last=int(last),
+        group=next(place for place, group in enumerate(found.groups, start=1) if number in group),
+        best=round(float(found.best[number]), 9),  # so that every machine shows the same decimals
+    )
 
 
 def traits(row: Row) -> dict[str, str]:

@@ -47,7 +47,7 @@ def _verdicts(result: SeedResult, receipt: Receipt) -> int:
 
 
 def _images(result: SeedResult, receipt: Receipt) -> str:
-    return f"{sum(receipt.attacked):,} of {len(result.rows):,}"
+    return f"{sum(receipt.attacked):,} of {len(result.labels):,}"
 
 
 def _differing(result: SeedResult, receipt: Receipt) -> str:
@@ -56,7 +56,7 @@ def _differing(result: SeedResult, receipt: Receipt) -> str:
 
 
 def _others(result: SeedResult, receipt: Receipt) -> str:
-    others = len(result.rows) - sum(receipt.attacked)
+    others = len(result.labels) - sum(receipt.attacked)
     if receipt.disagreements or not others:
         return ""
     if receipt.claimed:
