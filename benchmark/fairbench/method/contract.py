@@ -257,7 +257,11 @@ class Method(ABC):
 
     @abstractmethod
     def loss(self, batch: Batch) -> "Tensor | None":
-        """The scalar to minimise; the model is in train mode. None skips the update (nothing to learn here)."""
+        """The scalar to minimise; the model is in train mode. None skips the update (nothing to learn here).
+
+        A training without any update in its first epoch ends there, as failed: what a method measures before it learns
+        belongs into `begin_epoch`, with the setup's `train_batches`.
+        """
 
     def step(self, batch: Batch, update: "Callable[[Tensor | None], None]") -> None:
         """One update: `update` clears the gradients, differentiates the loss, checks the gradients and steps."""

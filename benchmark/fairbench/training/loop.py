@@ -134,7 +134,8 @@ def train(
         tracker: told after every epoch.
 
     Raises:
-        TrainingFailedError: if a loss or gradient is not finite, or the model collapses to one class.
+        TrainingFailedError: if a loss or gradient is not finite, no step of the first epoch updates the weights, or the
+            model collapses to one class.
         UserError: if the folder cannot be written, or holds a state that is not one.
     """
     training = _Training(run, method, dataset, folder=folder, device=device, prerequisites=prerequisites or {})
@@ -197,12 +198,15 @@ class _Training:
             self._count(counters)
             self.method.start()  # on a resume the stored counts, which include it, take the place of these
         state.resume(self.folder.state)
+        if state.step:
+            self._check_updates(epoch=state.epoch - 1)
         progress("training", state.step, steps)
         if state.epoch == 0 and self._steers:
             state.statistics = self._statistics(self.model, counted=True)
         while state.epoch < self.run.recipe.epochs:
             began = time.monotonic()
             loss = self._train_epoch(lambda: progress("training", state.step, steps))
+            self._check_updates(epoch=state.epoch)
             self._close_epoch(loss)
             state.seconds += time.monotonic() - began
             state.peak_memory = max(state.peak_memory, peak_memory(state.device))
@@ -249,6 +253,15 @@ class _Training:
                 state.step += 1
                 stepped()
         return float(torch.stack(losses).mean()) if losses else None
+
+    def _check_updates(self, *, epoch: int) -> None:
+        """End a training whose first epoch taught it nothing; from the second on an epoch may freeze all weights."""
+        if not self.state.updates:
+            raise TrainingFailedError(
+                f"no step updated the weights: in all {self.state.step} steps `loss` returned None, or a value without "
+                "a gradient",
+                epoch=epoch,
+            )
 
     def _check_loss(self, loss: Tensor) -> None:
         """Refuse what an author returned by mistake; it is no result, and may be right after an edit."""
@@ -325,12 +338,6 @@ class _Training:
     def summarise(self, costs: Mapping[str, float]) -> Trained:
         """Write what remains of the state: both checkpoints, then the summary, which says that training is over."""
         state = self.state
-        if not state.updates:
-            raise TrainingFailedError(
-                f"no step updated the weights: in all {state.step} steps `loss` returned None, or a value without a "
-                "gradient",
-                epoch=state.epoch - 1,
-            )
         if state.best.single_class:
             raise TrainingFailedError("the model predicts a single class", epoch=state.best.epoch)
         last = state.average.weights or self.model.state_dict()
