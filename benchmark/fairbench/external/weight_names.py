@@ -4,7 +4,8 @@
     prefixes(expected, held)                    # ("student", "teacher"): parts of the file that are the whole network
 
 Two names are the same weight if they differ by words of wrappers (`module.`, `_orig_mod.`), by one prefix that every
-name of the file has, or by how CIFAR networks are usually spelt; and only if their shapes agree and nothing is left.
+name of the file has, by how CIFAR networks are usually spelt, or by dots, underscores and capitals; and only if their
+shapes agree and nothing is left.
 """
 
 import re
@@ -25,7 +26,7 @@ def matched(expected: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> dict[
         expected: weights of the model, by name.
         held: those of the file.
     """
-    for read in (without_wrappers, _without_prefix, _usually_spelt):
+    for read in (without_wrappers, _without_prefix, _usually_spelt, _letters):
         names = _pairs(read(expected), read(held))
         if names is not None and all(held[theirs].shape == expected[ours].shape for ours, theirs in names.items()):
             return names
@@ -74,6 +75,12 @@ def _usually_spelt(names: Collection[str]) -> dict[str, str]:
     bare = _without_prefix(names)
     spelling = _preactivation(bare) or _words
     return _renamed(bare, spelling, full=bare)
+
+
+def _letters(names: Collection[str]) -> dict[str, str]:
+    """Names without dots, underscores and capitals, which averages and other software leave out."""
+    bare = without_wrappers(names)
+    return _renamed(bare, lambda name: re.sub(r"[._]", "", name).lower(), full=bare)
 
 
 def _words(name: str) -> str:
