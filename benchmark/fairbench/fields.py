@@ -28,7 +28,16 @@ from fairbench.errors import UserError, not_allowed, unknown
 
 _T = TypeVar("_T")
 _Number = Callable[[Any, str], float]
-_KINDS: dict[Any, str] = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
+_KINDS: dict[Any, str] = {
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    bool: "true or false",
+    list: "a list",
+    tuple: "a list",
+    dict: "a table",
+    type(None): "nothing",
+}
 _types: Callable[[Any], dict[str, Any]] = cache(partial(get_type_hints, include_extras=True))
 
 

@@ -29,6 +29,8 @@ def read_object(kind: type[_T], text: str | bytes, *, origin: str, schema: int, 
     """
     try:
         values: dict[str, Any] = _loaded(text)
+        if not isinstance(values, dict):
+            raise TypeError(f"it is {type(values).__name__}, and no object")  # noqa: TRY301  told as the others
         version = values.pop("schema")
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise UserError(f"{origin} has unreadable {content} ({first_line(error)}).") from error

@@ -66,8 +66,13 @@ REFUSED: list[tuple[str, Table, list[str]]] = [
     ("train label out of range", {"train_labels": np.arange(30) % 3 + 1}, ["'train_labels'", "1 to 3", "0 to 2"]),
     ("too many names", {"class_names": np.array(["a", "b", "c", "d"])}, ["4 names", "3 different labels"]),
     ("one name twice", {"class_names": np.array(["a", "b", "a"])}, ["the class names a, b, a", "'a' is the name of"]),
-    ("names of bytes", {"class_names": np.array([b"a", b"b", b"c"])}, ["'class_names'", "S1", "strings"]),
-    ("pickled names", {"class_names": np.array(["a", "b", "c"], object)}, ["'class_names'", "pickle"]),
+    ("names of bytes", {"class_names": np.array([b"a", b"b", b"c"])}, ["'class_names'", "S1", "by astype(str)"]),
+    ("pickled names", {"class_names": np.array(["a", "b", "c"], object)}, ["'class_names'", "pickle", "astype(str)"]),
+    ("names as labels", {"test_labels": np.array(list("abcabc"))}, ["'test_labels'", "np.unique(labels, return_in"]),
+    ("huge label", {"test_labels": np.full(6, 2**63 + 5, np.uint64)}, ["the label 9223372036854775813; allowed"]),
+    ("pixels in [0, 1]", {"test_images": np.zeros((6, 4, 5, 3)) + 0.5}, ["float64", "(255 * images).round()"]),
+    ("wide levels", {"test_images": np.zeros((6, 4, 5, 3), int) + 255}, ["int64", "Store them by astype(np.uint8)"]),
+    ("channels first", {"test_images": np.zeros((6, 3, 4, 5), np.uint8)}, ["(6, 3, 4, 5)", "transpose(0, 2, 3, 1)"]),
 ]
 
 
@@ -134,8 +139,8 @@ def test_other_kinds_of_files_are_refused(tmp_path: Path) -> None:
         read_npz(single)
     text = tmp_path / "text.npz"
     text.write_text("label,pixel\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"text\.npz is no \.npz file"):
-        read_npz(text)
+    with pytest.raises(UserError, match=r"text\.npz is no \.npz file; write a dataset with np\.savez\.$"):
+        read_npz(text)  # numpy takes it for a pickle, and advises to run it
 
 
 class TestTestSetAlone:

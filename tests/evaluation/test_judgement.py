@@ -197,6 +197,30 @@ def test_a_model_that_standard_does_not_fit_is_flagged(model: nn.Module, flag: s
     assert sentence in found.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("after", "sentence"),
+    [
+        (torch.tanh, "The model applies a tanh to its logits"),
+        (lambda z: 5 * (3 * z).sigmoid() - 2, "The model applies a sigmoid to its logits"),
+        (lambda z: 10 * z.softmax(dim=1), "The model applies a softmax to its logits"),
+        (lambda z: z.clamp(-2, 2), "The model applies a clamp to its logits"),
+        (lambda z: 1e-3 * z, "The logits of an image hardly differ from each other"),
+        (lambda z: z.log_softmax(dim=1), ""),
+        (lambda z: (3 * z + torch.arange(10)).view(-1, 10), ""),
+        (lambda z: 10 * F.normalize(z), ""),
+    ],
+    ids=["tanh", "stretched sigmoid", "softmax times ten", "clamp", "temperature", "log-softmax", "shifted", "cosine"],
+)
+def test_what_hides_gradients_is_named_whatever_the_interval(
+    after: Callable[[Tensor], Tensor], sentence: str, run: Run
+) -> None:
+    """By no flag where there is nothing: files of other models are what they were."""
+    found = run(Wrapped(after=after), evaluation=replace(EVALUATION, tier="screen"))
+    assert sentence in " ".join(found.warnings)
+    assert len(found.warnings) == bool(sentence)
+    assert bool({"squashed_by", "nearly_equal"} & set(found.flags)) is bool(sentence)
+
+
 def test_modules_that_refuse_eval_mode_are_named(run: Run) -> None:
     class Stubborn(nn.Identity):
         def train(self, mode: bool = True) -> "Stubborn":

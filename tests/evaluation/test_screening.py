@@ -302,7 +302,7 @@ PINNED = [0.735792279, 0.628292799, 0.92019999]
     [
         (IMAGES * 2, LABELS, 10, r"pixels from 0 to 2 are not allowed; allowed: \[0, 1\]"),
         (IMAGES - 0.5, LABELS, 10, "belong into the model"),
-        (IMAGES * torch.nan, LABELS, 10, "pixels from nan to nan"),
+        (IMAGES * torch.nan, LABELS, 10, "Images with NaN or infinite pixels are not allowed: 60 of 60"),
         (IMAGES.double(), LABELS, 10, "torch.float64 are not allowed"),
         (IMAGES[0], LABELS, 10, r"shape \(1, 8, 8\)"),
         (IMAGES, LABELS[:5], 10, r"labels of shape \(5,\)"),

@@ -86,6 +86,57 @@ def test_the_model_and_the_callers_state_are_left_as_they_were(images: Tensor, l
     assert images.grad is None
 
 
+def test_a_model_that_switches_itself_to_train_mode_gets_its_statistics_back(images: Tensor, labels: Tensor) -> None:
+    class Stubborn(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm1d(16)
+
+        def forward(self, images: Tensor) -> Tensor:
+            logits: Tensor = self.norm.train()(images.flatten(1))
+            return logits
+
+    model = Stubborn()
+    keys = {evaluate(model, images, labels, epsilon=0.01, tier="screen").provenance.key for _ in range(2)}
+    assert len(keys) == 1
+    assert int(model.norm.num_batches_tracked or 0) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"curve": 0.1}, r"curve = 0\.1 is not allowed; allowed: a list, as in curve=\[2 / 255, 4 / 255\]"),
+        ({"curve": None}, "curve = None is not allowed"),
+        ({"attacks": "targeted"}, "attacks = 'targeted' is not allowed; allowed: a list"),
+        ({"class_names": "abc"}, "class_names = 'abc' is not allowed; allowed: a list"),
+        ({"class_names": ["a", "b\n", "c"]}, "class names with 'b.n' are not allowed; allowed: .* without line breaks"),
+        ({"class_names": ["a", " ", "c"]}, "class names with ' ' are not allowed"),
+    ],
+)
+def test_one_value_is_not_several(
+    settings: dict[str, Any], said: str, linear: nn.Module, images: Tensor, labels: Tensor
+) -> None:
+    with pytest.raises(UserError, match=said):
+        evaluate(linear, images, labels, tier="screen", **settings)
+
+
+def test_a_class_and_a_function_are_told_what_to_do(images: Tensor, labels: Tensor) -> None:
+    with pytest.raises(UserError, match=r"A model that is a class, Linear, .* Build one: Linear\(\)"):
+        evaluate(nn.Linear, images, labels)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="Call the function in the `forward` of a module of your own"):
+        evaluate(lambda x: x.flatten(1), images, labels)  # type: ignore[arg-type]
+
+
+def test_a_model_that_leaves_python_is_a_sentence(images: Tensor, labels: Tensor) -> None:
+    class Leaving(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            del images
+            sys.exit(3)
+
+    with pytest.raises(UserError, match="SystemExit: 3"):
+        evaluate(Leaving(), images, labels)
+
+
 def test_a_second_call_finds_the_file_of_the_first(
     linear: nn.Module, images: Tensor, labels: Tensor, tmp_path: Path
 ) -> None:

@@ -39,6 +39,23 @@ def assert_equal(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) ->
         assert torch.equal(tensor, expected[name]), name
 
 
+class TestNoWeights:
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            ({"shadow_params": [torch.ones(2)], "decay": 0.9}, "a list of tensors without names.*save its state_dict"),
+            ([torch.ones(2)], "a list of tensors without names"),
+            ({"weight": torch.ones(2, 3, dtype=torch.int8)}, "its tensors are of type int8, and weights are floating"),
+            ({}, "there is no dictionary of named tensors in it"),
+        ],
+        ids=["averaged parameters", "list", "quantised", "empty"],
+    )
+    def test_what_is_there_instead_is_named(self, content: object, said: str, tmp_path: Path) -> None:
+        torch.save(content, tmp_path / "w.pt")
+        with pytest.raises(UserError, match=f"holds no weights: .*{said}"):
+            read_weights(tmp_path / "w.pt")
+
+
 class TestRead:
     @pytest.mark.parametrize(
         ("content", "key"),

@@ -33,9 +33,11 @@ def test_a_part_of_a_known_test_set(linear: nn.Module, images: Tensor, labels: T
 IMAGES: list[tuple[str, Spoil, str]] = [
     ("0 to 255", lambda x: 255 * x, r"pixels from .* to 25\d.* allowed: \[0, 1\]"),
     ("standardised", lambda x: (x - 0.5) / 0.2, r"pixels from -.* belong into the model, as its first layer"),
-    ("NaN", lambda x: x / 0 * 0, "pixels from nan to nan"),
-    ("double", lambda x: x.double(), r"torch\.float64 are not allowed; allowed: float32 in \[0, 1\], or uint8"),
-    ("numpy", lambda x: x.numpy(), r"images of type ndarray are not allowed; allowed: a torch\.Tensor"),
+    ("NaN", lambda x: x / 0 * 0, "Images with NaN or infinite pixels are not allowed: 3?\\d of 30"),
+    ("double", lambda x: x.double(), r"torch\.float64 are not .* in \[0, 1\], or uint8\. Give images\.float\(\)"),
+    ("numpy", lambda x: x.numpy(), r"images of type ndarray .* a torch\.Tensor\. Give torch\.from_numpy\(images\)"),
+    ("meta", lambda x: x.to("meta"), "images as a tensor that is without values, on the meta device, are not allowed"),
+    ("sparse", lambda x: x.to_sparse(), "images as a tensor that is sparse_coo are not allowed"),
     ("empty", lambda x: x[:0], r"shape \(0, 1, 4, 4\).*n at least 1"),
     ("flat", lambda x: x.flatten(1), r"shape \(30, 16\).*allowed: \(n, channels, height, width\)"),
     ("fewer", lambda x: x[:29], r"shape \(29, 1, 4, 4\) with labels of shape \(30,\)"),
@@ -43,8 +45,9 @@ IMAGES: list[tuple[str, Spoil, str]] = [
 LABELS: list[tuple[str, Spoil, str]] = [
     ("floats", lambda y: y + 0.7, r"Labels of type torch\.float32 are not allowed; allowed: an integer type"),
     ("booleans", lambda y: y > 0, r"Labels of type torch\.bool"),
-    ("a list", lambda y: y.tolist(), "labels of type list"),
-    ("one-hot", nn.functional.one_hot, r"labels of shape \(30, 3\)"),
+    ("whole floats", lambda y: y.float(), r"an integer type\. Give labels\.long\(\)"),
+    ("a list", lambda y: y.tolist(), r"labels of type list .* Give torch\.tensor\(labels\)"),
+    ("one-hot", nn.functional.one_hot, r"Labels of shape \(30, 3\).* make labels by labels\.argmax\(dim=1\)"),
     ("negative", lambda y: y - 1, "Labels from -1 to 1 are not allowed; allowed: 0 to"),
     ("empty", lambda y: y[:0], r"labels of shape \(0,\)"),
 ]

@@ -70,6 +70,13 @@ class TestRead:
         (tmp_path / "old.pt").write_bytes(old)
         assert open_safely(tmp_path / "old.pt") == {"best": 0.5}
 
+    @TORCH
+    def test_what_torch_saved_under_the_other_name(self, write: Write, tmp_path: Path) -> None:
+        write(WEIGHTS, tmp_path / "w.safetensors")
+        content = open_safely(tmp_path / "w.safetensors")
+        assert isinstance(content, dict)
+        assert list(content) == list(WEIGHTS)
+
     @pytest.mark.parametrize("name", ["w.safetensors", "w.pt"])
     def test_safetensors_by_name_or_content(self, name: str, tmp_path: Path) -> None:
         save_file(WEIGHTS, tmp_path / name)

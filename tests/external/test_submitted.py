@@ -52,8 +52,10 @@ def test_usual_layouts_are_read(tmp_path: Path, kind: str) -> None:
         {"images": np.zeros((2, 3, 4, 4), int), "indices": np.zeros(2, int)},
         {"images": np.zeros((2, 3, 4, 4)), "indices": np.zeros(2)},
         {"images": np.array([{}]), "indices": np.zeros(1, int)},
+        {"images": np.full((2, 3, 4, 4), 255.0), "indices": np.zeros(2, int)},
+        {"images": np.full((2, 3, 4, 4), np.nan), "indices": np.zeros(2, int)},
     ],
-    ids=["no indices", "too many", "another size", "integers", "real positions", "objects"],
+    ids=["no indices", "too many", "another size", "integers", "real positions", "objects", "levels", "NaN"],
 )
 def test_anything_else_is_refused(tmp_path: Path, arrays: dict[str, Any]) -> None:
     np.savez(tmp_path / "a.npz", **arrays)
@@ -65,3 +67,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_text("nothing")
     with pytest.raises(UserError, match="Cannot read"):
         Submitted.read(tmp_path / "a.npz", shape=(3, 4, 4))
+
+
+def test_candidates_for_other_images_are_told(tmp_path: Path) -> None:
+    """Positions in the part that was attacked, and not in the test set, would count for nothing."""
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 3, 4, 4), np.float32), indices=np.array([1, 2]))
+    attack = Submitted.read(tmp_path / "a.npz", shape=(3, 4, 4))
+    attack.check_some(torch.tensor([2, 900]), origin=tmp_path / "a.npz")
+    with pytest.raises(UserError, match=r"a\.npz has candidates for none of the 2 images .* go from 1 to 2; allowed"):
+        attack.check_some(torch.tensor([700, 900]), origin=tmp_path / "a.npz")

@@ -1,6 +1,6 @@
 """Weights under the names of others: prefixes, the usual spellings, and what a model itself makes of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,13 @@ class TestPrefixes:
         theirs, ours = net(), net()
         (remark,) = fit(ours, weights(prefixed(prefix, theirs)), origin="w.pt")
         assert f"'{prefix}.0.weight' for '0.weight'" in remark
+        assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+    @pytest.mark.parametrize("spell", [str.upper, lambda name: name.replace(".", "_"), lambda n: n.replace(".", "")])
+    def test_dots_underscores_and_capitals_are_seen_through(self, spell: Callable[[str], str]) -> None:
+        """Averages keep their weights as buffers, whose names have no dots."""
+        theirs, ours = net(), net()
+        fit(ours, weights({spell(name): value for name, value in theirs.state_dict().items()}), origin="w.pt")
         assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
 
     def test_of_several_networks_each_is_named(self) -> None:

@@ -74,7 +74,7 @@ def test_a_file_may_hold_attacks_alone_methods_alone_or_both(plugin: Path) -> No
         ("targeted:stepps=3", "Unknown option of the attack targeted 'stepps'. Did you mean 'steps'?"),
         ("targeted:steps=x", "steps='x' is not an integer"),
         ("targeted:steps=0", "steps=0 is not allowed; allowed: at least 1"),
-        ("corruptions:kind=snow", "kind='snow' is not allowed"),
+        ("corruptions:kind=frost", "kind='frost' is not allowed"),
         ("random-corners:x=1", "The attack 'random-corners' has no options"),
     ],
 )

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fairbench.errors import UserError
+from fairbench.identity import content_key
 from fairbench.outcomes.provenance import METADATA_KEY
 from fairbench.outcomes.store import (
     NOT_RUN,
@@ -290,3 +291,42 @@ def test_a_full_disk_keeps_the_old_result(write_run: WriteRun) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == ["seed0.parquet"]
+
+
+def test_empty_words_may_be_nothing_and_pandas_may_add_its_index(write_run: WriteRun) -> None:
+    path = write_run()
+    expected = read_outcomes(path).rows
+    table = pq.read_table(path, partitioning=None)
+    words = [word or None for word in table.column("broken_by").to_pylist()]
+    assert None in words
+    table = table.set_column(table.column_names.index("broken_by"), "broken_by", pa.array(words, pa.string()))
+    pq.write_table(table.append_column("__index_level_0__", pa.array(range(len(table)))), path)
+    assert read_outcomes(path).rows.equals(expected)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_folder_in_place_of_a_file_is_named(reader: Callable[[Path], object], tmp_path: Path) -> None:
+    """Arrow would read what is in it."""
+    with pytest.raises(UserError, match="is a folder, where a parquet file belongs; move it away"):
+        reader(tmp_path)
+
+
+def test_rows_that_were_lost_are_noticed(write_run: WriteRun) -> None:
+    """A file of somebody's model says which images it was judged on."""
+    path = write_run()
+    outcomes = read_outcomes(path)
+    images = content_key({"indices": outcomes.rows["index"].tolist()})
+    described = {**outcomes.provenance.description, "external": {"images": images}}
+    provenance = replace(outcomes.provenance, description=described)
+    write_outcomes(path, Outcomes(rows=outcomes.rows, provenance=provenance))
+    pq.write_table(pq.read_table(path, partitioning=None).slice(0, 20), path)
+    with pytest.raises(UserError, match="the rows are not those of the images that were evaluated; some were lost"):
+        read_outcomes(path)
+
+
+@pytest.mark.parametrize("content", [b"[]", b'"text"', b"3"])
+def test_metadata_that_are_no_object_are_named(content: bytes, write_run: WriteRun) -> None:
+    path = write_run()
+    rewrite(path, metadata={METADATA_KEY: content})
+    with pytest.raises(UserError, match=r"unreadable 'fairbench' metadata \(it is \w+, and no object\)"):
+        read_outcomes(path)

@@ -270,3 +270,15 @@ def test_defaults_of_methods() -> None:
 def test_defaults_of_methods_are_tables_of_values(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         parsed(f"{written(LINES)}\n{text}")
+
+
+def test_files_as_windows_writes_them_are_read(tmp_path: Path) -> None:
+    """With a mark at the beginning, line ends of two characters, and an ending in capitals."""
+    path = tmp_path / "mine.TOML"
+    path.write_bytes(b"\xef\xbb\xbf" + written(LINES).replace("\n", "\r\n").encode())
+    plain = tmp_path / "mine.toml"
+    plain.write_text(written(LINES), encoding="utf-8")
+    assert load_suite(str(path)) == load_suite(str(plain))
+    (tmp_path / "mine").write_text(written(LINES), encoding="utf-8")
+    with pytest.raises(UserError, match=r"path that ends in \.toml\. Rename .*mine\."):
+        load_suite(str(tmp_path / "mine"))

@@ -531,6 +531,58 @@ class FindsTestData(Good):
         return super().loss(batch) * (1 + self._shift)
 
 
+@dataclass(kw_only=True)
+class ReportsNothing(Good):
+    """Its last line is missing."""
+
+    def end_epoch(self, epoch: int) -> Mapping[str, float | list[float]]:  # type: ignore[empty-body]
+        """Nothing."""
+
+
+@dataclass(kw_only=True)
+class NeverSaysYes(Good):
+    """A gate that forgets to answer, and would never open."""
+
+    def admits(self, validation: Validation) -> bool:  # type: ignore[empty-body]
+        """Nothing."""
+
+
+@dataclass(kw_only=True)
+class KeepsNumbers(Good):
+    """A state that no resume can take up."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"epochs": 3}  # type: ignore[dict-item]
+
+
+@dataclass(kw_only=True)
+class SaysTrue(Good):
+    """A refusal without a reason."""
+
+    def refuses(self, network: nn.Module) -> str:
+        return not isinstance(network, nn.Module)  # type: ignore[return-value]
+
+
+@dataclass(kw_only=True)
+class WantsBatchNorm(Good):
+    """It relies on layers that some networks lack."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        first = next(layer for layer in self.model.modules() if isinstance(layer, nn.BatchNorm2d))
+        return super().loss(batch) + 0 * first.weight.sum()
+
+
+@dataclass(kw_only=True)
+class ExchangesLayers(Good):
+    """It trains another network than the one that is judged."""
+
+    def start(self) -> None:
+        for module in list(self.model.modules()):
+            for name, layer in module.named_children():
+                if isinstance(layer, nn.ReLU):
+                    setattr(module, name, nn.SiLU())
+
+
 BROKEN: list[tuple[type[Method], str, str, str]] = [
     (NoDocstring, "documented", "has no docstring", "Write a docstring"),
     (NoDescription, "documented", "'beta' of NoDescription has no description", "hyperparameter(default, description)"),
@@ -540,6 +592,12 @@ BROKEN: list[tuple[type[Method], str, str, str]] = [
     (HalfAnEntry, "card", "no entry with balanced braces", "Complete `card`"),
     (NoBibtexAuthor, "card", "bibtex has no author", "Complete `card`"),
     (OtherYear, "card", "year 2025 is not the one", "Complete `card`"),
+    (ReportsNothing, "answers", "`end_epoch` of ReportsNothing returned None", "lost its `return`"),
+    (NeverSaysYes, "answers", "`admits` of NeverSaysYes returned None, which is not allowed", "True or False"),
+    (KeepsNumbers, "answers", "holds 'epochs', which is int; allowed: tensors", "tensors by name"),
+    (SaysTrue, "answers", "`refuses` returned False; allowed: what the network lacks", "a sentence or an empty one"),
+    (WantsBatchNorm, "any-network", "with a network without batch norm, which `refuses` lets", "fairbench.batch_norms"),
+    (ExchangesLayers, "networks-untouched", "The structure of the network is not as it was after `start`", "back"),
     (SingleImage, "finite", "loss became nan in a batch of 1 images, 22%", "may hold a single image"),
     (InfiniteGradient, "finite", "A gradient is not finite in a batch of 1 images", "clamp before log, sqrt"),
     (TenClasses, "class-counts", "test_checks.py, line", "self.classes"),
@@ -670,6 +728,50 @@ class Idle(Good):
 )
 def test_a_method_that_cannot_train_is_told_why(cls: type[Method], reason: str) -> None:
     assert reason in failures(cls)["finite"]
+
+
+@dataclass(kw_only=True)
+class LearnsLater(Good):
+    """A first epoch in which nothing is learned."""
+
+    def begin_epoch(self, epoch: int, validation: Validation) -> None:
+        del validation
+        self.learns = epoch > 0
+
+    def loss(self, batch: Batch) -> Tensor | None:  # type: ignore[override]
+        return super().loss(batch) if self.learns else None
+
+
+@dataclass(kw_only=True)
+class OneClass(Good):
+    """It learns to say zero."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        return cross_entropy(self.model(batch.images), torch.zeros_like(batch.labels)).mean()
+
+
+@dataclass(kw_only=True)
+class WantsTransformers(Good):
+    """No network of ours will do."""
+
+    def refuses(self, network: nn.Module) -> str:
+        return f"{type(network).__name__} is no transformer"
+
+
+@pytest.mark.parametrize(
+    ("cls", "reason"),
+    [
+        (LearnsLater, "no step updated the weights: in all 17 steps"),
+        (OneClass, "the model predicts a single class"),
+        (WantsTransformers, "cannot train digits-cnn: Normalised is no transformer"),
+    ],
+)
+def test_what_ends_a_training_is_said_once(cls: type[Method], reason: str) -> None:
+    """By the first check that trains; the others point to it, whose advice would mislead."""
+    failed = [one for one in check_method(cls) if not one.good]
+    assert [one.check.name for one in failed] == list(TRAININGS)
+    assert [one.same_as for one in failed] == ["", *3 * ["learns-digits"]]
+    assert reason in failed[0].reason
 
 
 @dataclass(kw_only=True)

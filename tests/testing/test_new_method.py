@@ -74,7 +74,7 @@ def test_the_package_passes_its_checks_runs_and_is_on_the_board(cli: Cli, tmp_pa
     plugin = tmp_path / "elsewhere/src/my_method/__init__.py"
     checked = cli("check-method", plugin)
     assert checked.exit_code == 0, checked.output
-    assert "my-method: 17 passed." in checked.output
+    assert "my-method: 19 passed." in checked.output
     (tmp_path / "two.toml").write_text(SUITE)
     run = cli("run-all", "--suite", "two.toml", "--plugin", plugin, "--method", "my-method", "--jobs", "1")
     assert run.exit_code == 0, run.output
@@ -89,7 +89,7 @@ def test_its_own_tests_pass(tmp_path: Path) -> None:
     write_package("my-method", tmp_path / "package")
     done = _python("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", folder=tmp_path / "package", path="src")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "17 passed" in done.stdout
+    assert "19 passed" in done.stdout
 
 
 @pytest.mark.skipif(find_spec("hatchling") is None or find_spec("pip") is None, reason="hatchling has to build it")
@@ -176,7 +176,7 @@ class Bright(Clean):
         (tmp_path / "mine.py").write_text(self.BROKEN.replace("{EXPECTED}", "{}"))
         done = cli("check-method", "mine.py")
         assert done.exit_code == 1
-        assert "clean: 17 passed." in done.output
+        assert "clean: 19 passed." in done.output
         assert "bright: 16 passed, 1 failed." in done.output
         assert "inside-threat: It trains on pixels from 0 to 1.1; allowed: [0, 1]." in done.output
         assert "What to do: Take epsilon and step from `self.threat`, keep pixels in [0, 1]" in done.output

@@ -17,6 +17,7 @@ from fairbench.data.dataset import Dataset
 from fairbench.errors import TrainingFailedError
 from fairbench.method import registry
 from fairbench.method.losses import cross_entropy
+from fairbench.models.checkpoint import load_state, save_state
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.training.loop import model_of, read_trained
 from fixture_types import PlanOne, Train
@@ -216,21 +217,58 @@ class Flat(Method):
         return 0 * logits.sum()
 
 
+NO_UPDATE = r"no step updated the weights: in all 9 steps `loss` returned None"
+
+
 @pytest.mark.parametrize("method", [Idle, Flat])
-def test_a_training_without_an_update_fails(
+def test_a_training_without_an_update_fails_in_its_first_epoch(
     method: type[Method], plan_one: PlanOne, train_one: Train, tmp_path: Path
 ) -> None:
-    """An author who forgot to return the loss has no row, and no network either; also after an interruption."""
+    """An author who forgot to return the loss has no row, and has not paid for a whole training; also on a resume."""
     run = plan_one("idle", method())
     with pytest.raises(_KilledError):
-        train_one(run, tmp_path, method=method(), progress=_kill_at(15))
-    with pytest.raises(
-        TrainingFailedError, match=r"no step updated the weights: in all .* steps `loss` returned None"
-    ) as failed:
+        train_one(run, tmp_path, method=method(), progress=_kill_at(5))
+    with pytest.raises(TrainingFailedError, match=NO_UPDATE) as failed:
         train_one(run, tmp_path, method=method())
-    assert failed.value.epoch == 2
-    assert len(failed.value.history) == 3
+    assert failed.value.epoch == 0
     assert not (tmp_path / "last.safetensors").exists()
+
+
+def test_a_state_without_an_update_is_not_trained_further(plan_one: PlanOne, train_one: Train, tmp_path: Path) -> None:
+    """As versions left it that looked at the end of the training alone."""
+    run, seldom = plan_one("seldom", Seldom()), Seldom()
+    with pytest.raises(_KilledError):
+        train_one(run, tmp_path, method=seldom, progress=_kill_at(9 + 1))
+    state = WorkFolder(tmp_path).state
+    save_state(state, load_state(state) | {"updates": 0})
+    with pytest.raises(TrainingFailedError, match=NO_UPDATE) as failed:
+        train_one(run, tmp_path, method=seldom, progress=_kill_at(9 + 2))
+    assert (failed.value.epoch, len(failed.value.history)) == (0, 1)
+
+
+@dataclass(kw_only=True)
+class Freezing(Method):
+    """Learns in its first epoch, and calibrates something else afterwards."""
+
+    card = CARD
+
+    def begin_epoch(self, epoch: int, validation: Validation) -> None:
+        """Learns in the first one."""
+        del validation
+        self.learns = epoch == 0
+
+    def loss(self, batch: Batch) -> Tensor | None:
+        """Clean cross-entropy, or nothing."""
+        return cross_entropy(self.model(batch.images), batch.labels).mean() if self.learns else None
+
+
+def test_later_epochs_may_leave_the_weights_alone(plan_one: PlanOne, train_one: Train, tmp_path: Path) -> None:
+    """Also where a training is resumed in one of them."""
+    run = plan_one("freezing", Freezing())
+    with pytest.raises(_KilledError):
+        train_one(run, tmp_path, method=Freezing(), progress=_kill_at(15))
+    losses = [entry["loss"] is not None for entry in train_one(run, tmp_path, method=Freezing()).history]
+    assert losses == [True, False, False]
 
 
 @dataclass(kw_only=True)

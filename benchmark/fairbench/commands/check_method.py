@@ -42,9 +42,10 @@ def _show(name: str, checked: list[Checked], out: Console) -> None:
         table.add_column(heading, overflow="fold")
     for one in checked:
         colour = COLOURS.get(one.outcome, "red")
-        table.add_row(one.check.name, f"[{colour}]{one.outcome.value}", escape(one.reason))
+        reason = f"as {one.same_as}" if one.same_as else one.reason
+        table.add_row(one.check.name, f"[{colour}]{one.outcome.value}", escape(reason))
     out.print(table)
-    for one in checked:
+    for one in (one for one in checked if not one.same_as):
         if not one.good:
             out.print(f"{one.check.name}: {one.reason}", markup=False)
         if one.outcome is Outcome.FAILED:

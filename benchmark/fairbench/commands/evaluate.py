@@ -1,6 +1,7 @@
 """`fairbench evaluate`: judge models that others trained, per class, under PGD-20 and AutoAttack."""
 
 import math
+from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
@@ -46,9 +47,10 @@ def evaluate(asked: Asked, folders: ModelFolders, *, device: str) -> int:
     where_to = devices(device)[0]
     out = make_console()
     sample = load_sample(asked.dataset, data_dir=folders.data_dir, image_size=asked.image_size)
+    if asked.limit is not None:
+        sample = sample.part(asked.limit)
     if asked.adversarial is not None:
-        channels, height, width = sample.images.shape[1:]
-        submitted = Submitted.read(asked.adversarial, shape=(channels, height, width))
+        submitted = _submitted(asked.adversarial, sample)
         further[submitted.text] = submitted
     evaluation = Evaluation(
         tier=asked.judged_tier,
@@ -59,8 +61,6 @@ def evaluate(asked: Asked, folders: ModelFolders, *, device: str) -> int:
         curve=curve,
         attacks=tuple(further),
     )
-    if asked.limit is not None:
-        sample = sample.part(asked.limit)
     out.print(
         f"{len(sample.images)} test images of {sample.name}, {threat.norm} within {threat.epsilon:.6g} = "
         f"{255 * threat.epsilon:.5g}/255, tier {evaluation.tier}.",
@@ -101,6 +101,14 @@ def evaluate(asked: Asked, folders: ModelFolders, *, device: str) -> int:
     if failed:
         out.print(f"{len(failed)} of {len(names)} models have no outcomes: {', '.join(failed)}.", markup=False)
     return 1 if failed else 0
+
+
+def _submitted(path: Path, sample: Sample) -> Submitted:
+    """Candidates that somebody found for some of the images."""
+    channels, height, width = sample.images.shape[1:]
+    submitted = Submitted.read(path, shape=(channels, height, width))
+    submitted.check_some(sample.indices, origin=path)
+    return submitted
 
 
 def _blamed(error: Exception) -> str:

@@ -110,7 +110,7 @@ def _images(outcomes: Outcomes, *, dataset: str, data_dir: Path) -> Sample:
             f"The submission was evaluated on a file with the SHA-256 {digest[:16]}...; give it with --dataset "
             "FILE.npz."
         )
-    if digest and (not dataset.endswith(".npz") or file_digest(Path(dataset)) != digest):
+    if digest and (not dataset.lower().endswith(".npz") or file_digest(Path(dataset)) != digest):
         raise UserError(f"--dataset {dataset} is not the submission's file, which has the SHA-256 {digest[:16]}....")
     if not digest and dataset not in ("", named):
         raise UserError(f"--dataset {dataset} is not the submission's dataset, {named}.")

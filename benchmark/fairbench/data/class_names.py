@@ -29,6 +29,11 @@ def checked_class_names(names: object, *, given: str) -> tuple[str, ...]:
                 f"{given} with {name!r}, which is of type {type(name).__name__}, are not allowed; allowed: strings in "
                 "the order of the labels, as in [str(name) for name in names]."
             )
+        if not name.strip() or not name.isprintable():
+            raise UserError(
+                f"{given} with {str(name)!r} are not allowed; allowed: strings that can be read in a table, without "
+                "line breaks, and not empty."
+            )
         if found.count(name) > 1:
             raise UserError(
                 f"{given} {', '.join(found)} are not allowed; allowed: different ones. {str(name)!r} is the name of "

@@ -45,8 +45,10 @@ def read_npz(path: Path, *, test_only: bool = False) -> Arrays:
 def _opened(stream: BinaryIO, path: Path) -> NpzFile:
     try:
         file = np.load(stream, allow_pickle=False)
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+    except (zipfile.BadZipFile, EOFError) as error:
         raise UserError(f"{path} is no .npz file, or it is truncated ({error}).") from error
+    except ValueError as error:  # numpy takes it for a pickle, and advises to run it
+        raise UserError(f"{path} is no .npz file; write a dataset with np.savez.") from error
     if not isinstance(file, NpzFile):
         raise UserError(f"{path} holds a single array; write a dataset with np.savez.")
     return file
@@ -91,8 +93,13 @@ def _read(file: NpzFile, path: Path, *, test_only: bool) -> Arrays:
 def _array(file: NpzFile, path: Path, name: str) -> NDArray[np.generic]:
     try:
         return np.asarray(file[name])
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError) as error:
-        raise UserError(f"{path}: the array {name!r} is damaged or holds pickled objects ({error}).") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise UserError(f"{path}: the array {name!r} is damaged ({error}).") from error
+    except ValueError as error:
+        raise UserError(
+            f"{path}: the array {name!r} is damaged or holds pickled objects, which could run code ({error}). Numbers "
+            "are stored by astype(np.int64), strings by astype(str)."
+        ) from error
 
 
 def _images(file: NpzFile, path: Path, name: str) -> NDArray[np.uint8]:
@@ -103,9 +110,22 @@ def _images(file: NpzFile, path: Path, name: str) -> NDArray[np.uint8]:
         raise UserError(
             f"{path}: {name!r} has shape {images.shape} and type {images.dtype}; allowed: "
             "(n, height, width, channels) with 1 or 3 channels, or (n, height, width), of type uint8, not empty."
+            f"{_pixel_advice(images)}"
         )
     pixels = images.astype(np.uint8, copy=False)
     return pixels[..., np.newaxis] if grey else pixels
+
+
+def _pixel_advice(images: NDArray[np.generic]) -> str:
+    """How to make pixels of what is in their place, where that is plain."""
+    if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[3] not in (1, 3):
+        return " Channels seem to come first: transpose(0, 2, 3, 1)."
+    if images.dtype.kind not in "iuf" or images.dtype == np.uint8 or images.size == 0:
+        return ""
+    low, high = float(images.min()), float(images.max())
+    if images.dtype.kind == "f" and low >= 0 and high <= 1:
+        return " Of pixels in [0, 1], make levels by (255 * images).round().astype(np.uint8)."
+    return " Store them by astype(np.uint8)." if low >= 0 and high <= np.iinfo(np.uint8).max else ""
 
 
 def _labels(file: NpzFile, path: Path, name: str, *, count: int) -> NDArray[np.int64]:
@@ -117,6 +137,8 @@ def _labels(file: NpzFile, path: Path, name: str, *, count: int) -> NDArray[np.i
             f"{path}: {name!r} has shape {labels.shape} and type {labels.dtype}; "
             f"allowed: ({count},) of an integer type, one label for every image.{_advice(labels, count)}"
         )
+    if labels.dtype.kind == "u" and labels.size and labels.max() > np.iinfo(np.int64).max:
+        raise UserError(f"{path}: {name!r} has the label {labels.max()}; allowed: 0 to classes - 1.")
     return labels.astype(np.int64)
 
 
@@ -124,6 +146,8 @@ def _advice(labels: NDArray[np.generic], count: int) -> str:
     """How to make labels of what is in their place, where that is plain."""
     if labels.ndim == 2 and len(labels) == count and labels.shape[1] > 1:
         return " Of one column per class, make labels by argmax(axis=1)."
+    if labels.dtype.kind in "US":
+        return " Number them: class_names, labels = np.unique(labels, return_inverse=True), and store both."
     whole = labels.shape == (count,) and labels.dtype.kind == "f" and np.array_equal(labels, np.round(labels))
     return " Store them by astype(np.int64)." if whole else ""
 
@@ -145,6 +169,7 @@ def _class_names(file: NpzFile, path: Path, array: str, labels: NDArray[np.int64
     if names.dtype.kind != "U" or names.ndim != 1:
         raise UserError(
             f"{path}: 'class_names' has shape {names.shape} and type {names.dtype}; allowed: (classes,) strings."
+            f"{' Store them by astype(str).' if names.dtype.kind == 'S' else ''}"
         )
     if len(names) != len(present) and array == "train_labels":
         raise UserError(

@@ -5,7 +5,7 @@ they look at one batch, remember earlier models and remove the caller's tracer.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from fairbench.attacks import frozen
 from fairbench.attacks.judging import Judged, exact_arithmetic, private_randomness, unit_images
+from fairbench.evaluation.output_layer import squashed_by
 from fairbench.protocol.thresholds import (
     NOTABLE_BATCH_DISTANCE,
     NOTABLE_PGD_AA_GAP_PP,
@@ -23,6 +24,10 @@ from fairbench.protocol.thresholds import (
 
 PARTED = 8
 """Images, or a few more, in whose company each is asked a third time; batch norm in train mode takes none alone."""
+
+NEARLY_EQUAL = 0.01
+"""Median distance of an image's largest logit from its smallest below which the cross-entropy hardly tells classes
+apart; networks that learned anything with it reach 1 and more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +40,8 @@ class Behaviour:
         probability_outputs: every output lies in [0, 1], whatever a row sums to: a softmax, or a sigmoid per class.
         grad_at_inference: it records gradients while it predicts, as defences that optimise at inference do.
         train_mode_modules: modules that are in train mode in spite of `eval()`.
+        squashed_by: what it applies to its logits so that they lie in some other interval, in words; "" for nothing.
+        nearly_equal: the logits of an image hardly differ.
     """
 
     randomised: bool
@@ -42,6 +49,13 @@ class Behaviour:
     probability_outputs: bool
     grad_at_inference: bool
     train_mode_modules: list[str]
+    squashed_by: str
+    nearly_equal: bool
+
+    def flags(self) -> dict[str, Any]:
+        """Plain values by name; the last two only where they say something."""
+        found = asdict(self)
+        return {name: value for name, value in found.items() if value or name not in ("squashed_by", "nearly_equal")}
 
 
 def behaviour(model: nn.Module, images: Tensor, *, classes: int, batch_size: int, seed: int) -> Behaviour:
@@ -56,6 +70,7 @@ def behaviour(model: nn.Module, images: Tensor, *, classes: int, batch_size: int
     """
     judged = Judged(model, classes=classes)
     randomised, dependent, recorded, probabilities = False, False, False, True
+    spreads = []
 
     def record(tensor: Tensor) -> Tensor:
         nonlocal recorded
@@ -71,6 +86,8 @@ def behaviour(model: nn.Module, images: Tensor, *, classes: int, batch_size: int
             randomised = randomised or bool((_distance(first, second) > 1e-4).any())
             dependent = dependent or bool(_distance(first, parted).median() > NOTABLE_BATCH_DISTANCE)
             probabilities = probabilities and bool((first > -1e-5).all() & (first < 1 + 1e-5).all())
+            spreads.append(first.amax(dim=1) - first.amin(dim=1))
+        squashed = squashed_by(model, unit_images(images[:PARTED]))
         training = [name or type(model).__name__ for name, module in model.named_modules() if module.training]
     return Behaviour(
         randomised=randomised,
@@ -78,6 +95,8 @@ def behaviour(model: nn.Module, images: Tensor, *, classes: int, batch_size: int
         probability_outputs=probabilities,
         grad_at_inference=recorded,
         train_mode_modules=training,
+        squashed_by="" if probabilities else squashed,
+        nearly_equal=0 < float(torch.cat(spreads).nanmedian()) < NEARLY_EQUAL and not probabilities,
     )
 
 
@@ -107,6 +126,10 @@ def warnings(flags: Mapping[str, Any]) -> list[str]:
         "inference.": flags["grad_at_inference"],
         "The model returns probabilities, or other outputs that all lie in [0, 1]; attacks on them can fail where "
         "attacks on logits do not.": flags["probability_outputs"],
+        f"The model applies {flags.get('squashed_by')} to its logits, which flattens their gradients; attacks on them "
+        "can fail where attacks on logits do not.": flags.get("squashed_by"),
+        "The logits of an image hardly differ from each other; attacks on the cross-entropy can fail where the same "
+        "logits, multiplied by a number, break.": flags.get("nearly_equal"),
         f"In spite of eval() these modules are in train mode: {', '.join(flags['train_mode_modules'])}.": (
             flags["train_mode_modules"]
         ),

@@ -10,7 +10,7 @@ after an interruption; the verdicts of AutoAttack are kept in the folder and tak
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -197,7 +197,7 @@ def judge(
         rows[TRIED + text] = one.predictions.cpu().numpy().astype(np.int16)
         rows[REACHED + text] = pd.Series([np.array(classes, dtype=np.int16) for classes in one.reached])
         seconds[text] = one.seconds
-    flags: dict[str, Any] = {**asdict(observed), **_screening_flags(first, labels, classes=classes)}
+    flags: dict[str, Any] = {**observed.flags(), **_screening_flags(first, labels, classes=classes)}
     if attacked is not None:
         flags |= _autoattack_flags(rows, attacked, first, classes=classes)
     if reached.audit is not None:

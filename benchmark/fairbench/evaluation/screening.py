@@ -130,7 +130,10 @@ def check_images(images: Tensor, labels: Tensor, *, classes: int) -> None:
             "allowed: (n, channels, height, width) and (n,), n at least 1."
         )
     if images.dtype not in (torch.float32, torch.uint8):
-        raise UserError(f"Images of type {images.dtype} are not allowed; allowed: float32 in [0, 1], or uint8.")
+        advice = " Give images.float()." if images.is_floating_point() else ""
+        raise UserError(f"Images of type {images.dtype} are not allowed; allowed: float32 in [0, 1], or uint8.{advice}")
+    if strange := int((~images.flatten(1).isfinite()).any(dim=1).sum()):
+        raise UserError(f"Images with NaN or infinite pixels are not allowed: {strange} of {len(images)} have some.")
     low, high = float(images.min()), float(images.max())
     if images.dtype == torch.float32 and not (low >= 0 and high <= 1):
         advice = "Mean and standard deviation belong into the model, as its first layer."

@@ -91,7 +91,7 @@ def read_cluster_options(path: Path) -> ClusterOptions:
         UserError: if it cannot be read, or has a field that does not exist or a value that is not allowed.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
     except ValueError as error:

@@ -87,6 +87,9 @@ def evaluate(
     if not isinstance(epsilon, int | float) or isinstance(epsilon, bool):
         allowed = "a finite number in units of pixel values in [0, 1], such as 8 / 255"
         raise not_allowed(f"epsilon = {epsilon!r}", allowed)
+    _check_several(curve, field="curve", example="curve=[2 / 255, 4 / 255]")
+    _check_several(attacks, field="attacks", example='attacks=["targeted"]')
+    _check_several(class_names, field="class_names", example='class_names=["cat", "dog"]')
     threat = Threat(norm=norm, epsilon=epsilon, step=epsilon / 4)
     evaluation = Evaluation(
         tier=tier,
@@ -107,7 +110,12 @@ def evaluate(
     from fairbench.out_of_memory import is_out_of_memory  # noqa: PLC0415
 
     if not isinstance(model, nn.Module):
-        raise UserError(f"A model of type {type(model).__name__} is not allowed; allowed: a torch.nn.Module.")
+        kind, advice = f"of type {type(model).__name__}", ""
+        if isinstance(model, type) and issubclass(model, nn.Module):
+            kind, advice = f"that is a class, {model.__name__},", f" Build one: {model.__name__}()."
+        elif callable(model):
+            advice = " Call the function in the `forward` of a module of your own."
+        raise UserError(f"A model {kind} is not allowed; allowed: a torch.nn.Module.{advice}")
     if any(weight.is_inference() for weight in (*model.parameters(), *model.buffers())):
         raise UserError(
             "The model's weights were made under torch.inference_mode(), so that nothing can be differentiated; build "
@@ -137,3 +145,9 @@ def evaluate(
                 f"{name} with {evaluation.batch_size} images at a time does not fit into the memory of {run.device}. "
                 "Give a smaller batch_size."
             ) from error
+
+
+def _check_several(given: object, *, field: str, example: str) -> None:
+    """Refuse one value where several are wanted; a text would be read letter by letter."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise not_allowed(f"{field} = {given!r}", f"a list, as in {example}")

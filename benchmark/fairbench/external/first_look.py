@@ -7,7 +7,7 @@ Whatever is accepted here works behind it: a network for other images, of anothe
 outputs is a sentence now, and not a traceback or a wrong number in an hour.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from textwrap import shorten
 
@@ -66,15 +66,17 @@ def look(model: nn.Module, images: Tensor, *, called: str, classes: int | None =
     Raises:
         UserError: if it cannot take such images, or returns anything but logits.
     """
-    given = images.clone()
+    given, held = images.clone(), held_by(model)
     version = given._version  # noqa: SLF001  torch counts what is written into a tensor, and nowhere else says so
     try:
         with frozen(model), private_randomness(0), torch.no_grad():
             logits = model(given)
-    except Exception as error:  # the border to foreign code: the user shall see whatever it raises
-        if is_out_of_memory(error):
+    except (Exception, SystemExit) as error:  # the border to foreign code: the user shall see whatever it raises
+        if isinstance(error, Exception) and is_out_of_memory(error):
             raise
         raise UserError(_refusal(model, images, error, called=called)) from error
+    finally:
+        put_back(model, held)
     if not (isinstance(logits, Tensor) and logits.is_floating_point()):
         kind = f"a tensor of {logits.dtype}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         raise UserError(
@@ -88,7 +90,20 @@ def look(model: nn.Module, images: Tensor, *, called: str, classes: int | None =
     return Looked(model=found, classes=logits.shape[1], remarks=(WRITES,) if writes else ())
 
 
-def _refusal(model: nn.Module, images: Tensor, error: Exception, *, called: str) -> str:
+def held_by(model: nn.Module) -> dict[str, Tensor]:
+    """What a forward may write into a model, as it is now."""
+    return {name: buffer.clone() for name, buffer in model.named_buffers()}
+
+
+def put_back(model: nn.Module, held: Mapping[str, Tensor]) -> None:
+    """Give a model the buffers back that it had; a forward that switches batch norm to train mode moves them."""
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            if name in held and not torch.equal(buffer, held[name]):
+                buffer.copy_(held[name])
+
+
+def _refusal(model: nn.Module, images: Tensor, error: BaseException, *, called: str) -> str:
     """Why a model raised: its weights are of another precision than the images, or it is for other images."""
     said = f"{type(error).__name__}: {shorten(str(error), 300).rstrip('.')}"
     for name, tensor in _weights(model):

@@ -54,7 +54,10 @@ def read_weights(path: Path, *, key: str = "", ignored: Sequence[str] = ()) -> F
         UserError: if the file is no checkpoint, could run code, has no weights, or has several sets of them and `key`
             names none; and if there is nothing to ignore.
     """
-    found = dict(_state_dicts(open_safely(path)))
+    content = open_safely(path)
+    found = dict(_state_dicts(content))
+    if not found:
+        raise UserError(f"{path} holds no weights: {_instead(content)}")
     chosen = [key] if key in found else [name for name in found if not key or name.startswith(f"{key}.")]
     parts = [(name, "") for name in chosen] or _parts(found, key)
     if len(parts) != 1:
@@ -136,9 +139,20 @@ def _state_dicts(content: object) -> Iterator[tuple[str, dict[str, object]]]:
         waiting += [(name if path == _OUTERMOST else f"{path}.{name}", value) for name, value in named.items()]
 
 
+def _instead(content: object) -> str:
+    """What a file has in place of weights, as the rest of a sentence."""
+    values = list(content.values()) if isinstance(content, Mapping) else [content]
+    if any(isinstance(v, list | tuple) and any(isinstance(one, Tensor) for one in v) for v in values):
+        return (
+            "it has a list of tensors without names. If they are a model's parameters in order, as averages are kept, "
+            "copy them into the model and save its state_dict."
+        )
+    if kinds := sorted({_type(value) for value in values if isinstance(value, Tensor)}):
+        return f"its tensors are of type {', '.join(kinds)}, and weights are floating-point numbers by name."
+    return "there is no dictionary of named tensors in it."
+
+
 def _undecided(path: Path, key: str, *, found: list[str], chosen: list[str]) -> UserError:
-    if not found:
-        return UserError(f"{path} holds no weights: there is no dictionary of named tensors in it.")
     if found == [_OUTERMOST]:
         return UserError(f"{path} has no entry {key!r}: it holds the weights directly. Leave out --key.")
     known = ", ".join(repr(name) for name in sorted(chosen or found))

@@ -81,10 +81,16 @@ def given(
     if dataset and dataset not in dataset_names():
         raise unknown("dataset", str(dataset), dataset_names(), advice="Leave it out for images of your own.")
     for field, value in (("images", images), ("labels", labels), *([] if indices is None else [("indices", indices)])):
-        if not isinstance(value, Tensor):
-            raise UserError(f"{field} of type {type(value).__name__} are not allowed; allowed: a torch.Tensor.")
+        _check_tensor(value, field)
+    if labels.ndim == 2 and len(labels) == len(images) and labels.shape[1] > 1:
+        raise UserError(
+            f"Labels of shape {tuple(labels.shape)} are not allowed; allowed: (n,). Of one column per class, make "
+            "labels by labels.argmax(dim=1)."
+        )
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise UserError(f"Labels of type {labels.dtype} are not allowed; allowed: an integer type.")
+        whole = labels.is_floating_point() and bool((labels == labels.round()).all())
+        advice = " Give labels.long()." if whole else ""
+        raise UserError(f"Labels of type {labels.dtype} are not allowed; allowed: an integer type.{advice}")
     names = checked_class_names(class_names, given="The class names")
     images, labels = images.detach(), labels.detach().cpu().long()
     if labels.shape == (len(images), 1):
@@ -122,6 +128,17 @@ def given(
     }
     sample = Sample(name=name, images=images, labels=labels, indices=positions, class_names=names, identity=identity)
     return Given(sample=sample, model=looked.model, remarks=(*remarks, *looked.remarks))
+
+
+def _check_tensor(value: object, field: str) -> None:
+    """Refuse what is no tensor of values that lie somewhere, saying how to make one of it."""
+    if not isinstance(value, Tensor):
+        advice = {"ndarray": f" Give torch.from_numpy({field}).", "list": f" Give torch.tensor({field})."}
+        kind = type(value).__name__
+        raise UserError(f"{field} of type {kind} are not allowed; allowed: a torch.Tensor.{advice.get(kind, '')}")
+    if value.is_meta or value.layout != torch.strided:
+        kind = "without values, on the meta device," if value.is_meta else str(value.layout).removeprefix("torch.")
+        raise UserError(f"{field} as a tensor that is {kind} are not allowed; allowed: a dense tensor.")
 
 
 def _unrounded(images: Tensor) -> tuple[Tensor, tuple[str, ...]]:

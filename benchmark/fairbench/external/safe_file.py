@@ -75,7 +75,8 @@ def open_safely(path: Path) -> object:
             head = file.read(512)
     except OSError as error:
         raise UserError(f"Cannot read the checkpoint {path}: {error.strerror or error}.") from error
-    if path.suffix == ".safetensors" or (head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < _LARGEST_HEADER):
+    named = path.suffix == ".safetensors" and not head.startswith((_ZIP, _BEFORE_TORCH_1_6))
+    if named or (head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < _LARGEST_HEADER):
         return _safetensors(path)
     if problem := _problem(path, head):
         raise UserError(f"{path} {problem}")
@@ -126,9 +127,13 @@ def _archive_problem(path: Path) -> str:
 
 def _torch(path: Path) -> object:
     try:
-        with torch.serialization.safe_globals(_NUMPY_SCALARS), warnings.catch_warnings():
+        with (
+            path.open("rb") as file,  # by its content; of a name, torch takes the ending for what is in it
+            torch.serialization.safe_globals(_NUMPY_SCALARS),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")  # what torch warns about here, it refuses or reads correctly
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except _DAMAGED as error:
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         if wanted is not None:

@@ -70,7 +70,7 @@ def load_sample(dataset: str, *, data_dir: Path, image_size: int | None = None) 
         UserError: if it cannot be read or downloaded.
     """
     path = Path(dataset)
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         arrays, size = read_npz(path, test_only=True), image_size or 0
         name = re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).strip("-.") or "file"
         identity = {"name": name, "image_size": size, "sha256": file_digest(path)}

@@ -23,6 +23,9 @@ from fairbench.protocol.suite import Threat
 
 NAME = "submitted"
 
+NEAR = 1.0
+"""How far outside of [0, 1] a pixel may lie and still be a point that an attack left there; it counts nowhere."""
+
 DIGITS = 12
 """Of the digest of the file in the attack's text."""
 
@@ -72,10 +75,28 @@ class Submitted:
             )
         values = torch.from_numpy(np.ascontiguousarray(images))
         values = values.float() / 255 if images.dtype == np.uint8 else values.float()
+        if not bool(((values >= -NEAR) & (values <= 1 + NEAR)).all()):
+            raise UserError(
+                f"{path} holds pixels from {float(values.min()):g} to {float(values.max()):g}; allowed: {wanted}."
+            )
         candidates: dict[int, list[Tensor]] = {}
         for index, image in zip(indices.tolist(), values, strict=True):
             candidates.setdefault(index, []).append(image)
         return cls(text=f"{NAME}#{file_sha256(path)[:DIGITS]}", candidates=candidates)
+
+    def check_some(self, positions: Tensor, *, origin: Path) -> None:
+        """Refuse candidates for none of the images that are evaluated.
+
+        Args:
+            positions: of these images in the test set, (n,).
+            origin: names the file.
+        """
+        if not set(positions.tolist()) & set(self.candidates):
+            low, high = min(self.candidates, default=0), max(self.candidates, default=0)
+            raise UserError(
+                f"{origin} has candidates for none of the {len(positions)} images that are evaluated: its indices go "
+                f"from {low} to {high}; allowed: positions in the whole test set, counted from 0."
+            )
 
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, threat: Threat, noise: ChunkNoise

@@ -4,7 +4,8 @@
     prefixes(expected, held)                    # ("student", "teacher"): parts of the file that are the whole network
 
 Two names are the same weight if they differ by words of wrappers (`module.`, `_orig_mod.`), by one prefix that every
-name of the file has, or by how CIFAR networks are usually spelt; and only if their shapes agree and nothing is left.
+name of the file has, by how CIFAR networks are usually spelt, or by dots, underscores and capitals; and only if their
+shapes agree and nothing is left.
 """
 
 import re
@@ -12,10 +13,10 @@ from collections.abc import Callable, Collection, Mapping
 
 from torch import Tensor
 
+from fairbench.external.usual_spellings import usually_spelt
+
 WRAPPERS = {"_orig_mod", "model", "module", "net", "network"}
 COUNTERS = {"n_averaged", "num_batches_tracked"}  # of batch norm and of AveragedModel; no prediction depends on them
-
-_WORDS = {"shortcut": "downsample", "convShortcut": "downsample.0", "linear": "fc"}
 
 
 def matched(expected: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> dict[str, str] | None:
@@ -25,7 +26,7 @@ def matched(expected: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> dict[
         expected: weights of the model, by name.
         held: those of the file.
     """
-    for read in (without_wrappers, _without_prefix, _usually_spelt):
+    for read in (without_wrappers, _without_prefix, _usually_spelt, _letters):
         names = _pairs(read(expected), read(held))
         if names is not None and all(held[theirs].shape == expected[ours].shape for ours, theirs in names.items()):
             return names
@@ -70,52 +71,15 @@ def _without_prefix(names: Collection[str]) -> dict[str, str]:
 
 
 def _usually_spelt(names: Collection[str]) -> dict[str, str]:
-    """Names in one spelling for all: that of torchvision's ResNets, and for pre-activation networks one of its own."""
+    """Names in one spelling for all."""
     bare = _without_prefix(names)
-    spelling = _preactivation(bare) or _words
-    return _renamed(bare, spelling, full=bare)
+    return {new: bare[old] for new, old in usually_spelt(bare).items()}
 
 
-def _words(name: str) -> str:
-    return ".".join(_WORDS.get(word, word) for word in name.split("."))
-
-
-def _preactivation(names: Collection[str]) -> Callable[[str], str] | None:
-    """How to spell the names of a pre-activation network; None if it is no such network.
-
-    Ours number all blocks (`features.5.norm1`); others have groups: `layer2.0.bn1` in PreActResNets and
-    `block2.layer.0.bn1` in Wide ResNets.
-    """
-    numbers = {int(found[1]) for name in names if (found := re.match(r"features\.(\d+)\.norm1\.", name))}
-    if numbers:
-        widened = sum(f"features.{number}.shortcut.weight" in names for number in numbers)
-        groups = widened + ("features.1.shortcut.weight" not in names)
-        return lambda name: _grouped(name, blocks=max(numbers), groups=groups)
-    if not any(re.match(r"(layer|block)1\.(layer\.)?0\.bn1\.", name) for name in names):
-        return None
-    return _ungrouped
-
-
-def _grouped(name: str, *, blocks: int, groups: int) -> str:
-    """Ours, with blocks in groups."""
-    head, _, rest = name.partition(".")
-    if head != "features":
-        return f"fc.{rest}" if head == "head" else name
-    number, _, rest = rest.partition(".")
-    if number == "0":
-        return f"stem.{rest}"
-    if int(number) > blocks:
-        return f"last.{rest}"
-    group, place = divmod(int(number) - 1, blocks // groups)
-    return f"{group + 1}.{place}.{rest.replace('shortcut', 'downsample.0')}"
-
-
-def _ungrouped(name: str) -> str:
-    """Theirs, with our words for the same things."""
-    name = _words(name)
-    if found := re.match(r"(?:layer|block)(\d+)\.(?:layer\.)?(\d+)\.(.*)", name):
-        return f"{found[1]}.{found[2]}.{re.sub(r'^bn(?=[12])', 'norm', found[3])}"
-    return re.sub(r"^conv1(?=\.)", "stem", re.sub(r"^bn1?(?=\.)", "last", name))
+def _letters(names: Collection[str]) -> dict[str, str]:
+    """Names without dots, underscores and capitals, which averages and other software leave out."""
+    bare = without_wrappers(names)
+    return _renamed(bare, lambda name: re.sub(r"[._]", "", name).lower(), full=bare)
 
 
 def _pairs(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str] | None:

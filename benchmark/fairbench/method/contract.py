@@ -20,15 +20,19 @@ torch, so that planning and listing stay quick.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, get_args
 
 from fairbench.errors import UserError, unknown
+from fairbench.fields import check_fields
 from fairbench.method.hyperparameter import check_effects, checked_hyperparameter, read_hyperparameter
 from fairbench.protocol.suite import Parameter, Recipe, Threat
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+Role = Literal["teacher", "hot start"]
+"""What a run needs another one for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +69,7 @@ class Card:
     notes: str = ""
 
     def __post_init__(self) -> None:
+        check_fields(self, prefix="card.")
         if self.reconstruction and not self.reason:
             raise ValueError(f"Card(title={self.title!r}, reconstruction=True) needs a reason: say what is unknown.")
 
@@ -80,9 +85,13 @@ class Prerequisite:
         parameters: its hyper-parameters that differ from the defaults.
     """
 
-    role: Literal["teacher", "hot start"]
+    role: Role
     method: str = "trades"
     parameters: tuple[tuple[str, Parameter], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.role not in get_args(Role):
+            raise unknown("role of a prerequisite", str(self.role), get_args(Role))
 
 
 class View(Protocol):
@@ -257,7 +266,11 @@ class Method(ABC):
 
     @abstractmethod
     def loss(self, batch: Batch) -> "Tensor | None":
-        """The scalar to minimise; the model is in train mode. None skips the update (nothing to learn here)."""
+        """The scalar to minimise; the model is in train mode. None skips the update (nothing to learn here).
+
+        A training without any update in its first epoch ends there, as failed: what a method measures before it learns
+        belongs into `begin_epoch`, with the setup's `train_batches`.
+        """
 
     def step(self, batch: Batch, update: "Callable[[Tensor | None], None]") -> None:
         """One update: `update` clears the gradients, differentiates the loss, checks the gradients and steps."""

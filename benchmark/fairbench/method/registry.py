@@ -225,6 +225,11 @@ def _misdeclared(cls: type[Method]) -> str:
         return f"its `largest_radius` is {radius!r}; allowed: a positive number, in radii of the threat"
     if not isinstance(cls.expected_failures, Mapping):
         return "its `expected_failures` is no dictionary; write {check: reason}"
+    for check, reason in cls.expected_failures.items():
+        if not isinstance(check, str) or not isinstance(reason, str):
+            return (
+                f"its `expected_failures` has the entry {check!r}: {reason!r}; allowed: a check and a reason, as text"
+            )
     return ""
 
 

@@ -100,7 +100,7 @@ def read_versions(results: Path, suite: str) -> tuple[BoardVersion, ...]:
     if not path.exists():
         return ()
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{path} is not readable TOML ({first_line(error)}); repair it.") from error
     found = table.get("versions")

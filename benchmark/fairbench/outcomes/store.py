@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from fairbench.atomic import atomic
 from fairbench.errors import UserError, first_line
+from fairbench.identity import content_key
 from fairbench.outcomes.provenance import SCHEMA_VERSION, Provenance, attacks_of, curve_of, from_metadata, to_metadata
 from fairbench.protocol.attack_names import BROKEN_BY
 
@@ -40,6 +41,9 @@ SCHEMA = pa.schema(
     ]
 )
 
+
+_PANDAS_INDEX = "__index_level_0__"
+"""A column that pandas adds to a table whose rows it has sorted."""
 
 CURVE = "curve"
 """A column where the protocol has a curve: how many of its radii the image withstands, the smallest first."""
@@ -100,6 +104,7 @@ def read_outcomes(path: Path) -> Outcomes:
     Raises:
         UserError: if it is truncated, of a newer schema, or not what it claims to be; the file is left alone.
     """
+    _refuse_folder(path)
     try:
         with pq.ParquetFile(path) as file:
             table = file.read(use_threads=False)  # threads gain nothing on files this small
@@ -122,6 +127,7 @@ def read_provenance(path: Path) -> Provenance:
     Raises:
         UserError: as `read_outcomes`, for what the metadata shows.
     """
+    _refuse_folder(path)
     try:
         metadata = pq.read_schema(path).metadata
     except (OSError, pa.ArrowException) as error:
@@ -129,6 +135,12 @@ def read_provenance(path: Path) -> Provenance:
             f"{path} is not a readable parquet file ({first_line(error)}); move it away and run again."
         ) from error
     return from_metadata(metadata, origin=str(path))
+
+
+def _refuse_folder(path: Path) -> None:
+    """Arrow would read whatever is in it as one table."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, where a parquet file belongs; move it away.")
 
 
 def result_files(results: Path) -> Iterator[Path]:
@@ -158,12 +170,21 @@ def _rewritten(table: Any, expected: Any, path: Path) -> Any:
         UserError: if a column is missing, is none of ours, or holds what its type does not.
     """
     try:
-        if set(table.column_names) == set(expected.names):
-            return table.select(expected.names).cast(expected)
+        if set(table.column_names) - {_PANDAS_INDEX} == set(expected.names):
+            return _without_nulls(table).select(expected.names).cast(expected)
     except (pa.ArrowException, ValueError):  # a value that would be lost, or a null
         pass
     differing = sorted(_column_names(table.schema) ^ _column_names(expected))
     raise UserError(f"{path} does not have the columns of schema {SCHEMA_VERSION}; differing: {', '.join(differing)}.")
+
+
+def _without_nulls(table: Any) -> Any:
+    """Empty words as words: CSV knows no difference between them and nothing."""
+    place = table.column_names.index("broken_by")
+    words = table.column(place)
+    if not words.null_count:
+        return table
+    return table.set_column(place, "broken_by", words.cast(pa.string()).fill_null(""))
 
 
 def _column_names(schema: Any) -> set[str]:
@@ -194,6 +215,13 @@ def _check_rows(outcomes: Outcomes, *, origin: str) -> None:
                 f"{origin}: column {column!r} has values from {values.min()} to {values.max()}; "
                 f"allowed: {low} to {classes - 1}, one of {classes} classes."
             )
+    external = outcomes.provenance.description.get("external")
+    described = external.get("images") if isinstance(external, dict) else None
+    if isinstance(described, str) and described != content_key({"indices": rows["index"].tolist()}):
+        raise UserError(
+            f"{origin}: the rows are not those of the images that were evaluated; some were lost, or added. Take the "
+            "file as fairbench wrote it, or evaluate again."
+        )
     _check_curve(outcomes, origin=origin)
     _check_tried(outcomes, origin=origin)
     if stray := sorted(set(rows["broken_by"].unique()) - set(BROKEN_BY)):

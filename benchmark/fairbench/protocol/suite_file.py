@@ -36,14 +36,16 @@ def load_suite(name: str) -> Suite:
         text = (resources.files("fairbench.protocol") / "suites" / f"{name}.toml").read_text(encoding="utf-8")
         return parse_suite(text, name=name, origin=f"the built-in suite {name!r}")
     path = Path(name)
-    if path.suffix != ".toml":
-        raise unknown("suite", name, suite_names(), advice="A suite of your own is given as a path that ends in .toml.")
+    if path.suffix.lower() != ".toml":
+        advice = "A suite of your own is given as a path that ends in .toml."
+        raise unknown("suite", name, suite_names(), advice=f"{advice} Rename {name}." if path.is_file() else advice)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"Cannot read the suite file {name}: {error}. Built-in suites: {', '.join(suite_names())}."
-        ) from error
+        coded = f"it is not in UTF-8 ({error}); save it so"
+        problem = coded if isinstance(error, UnicodeDecodeError) else error.strerror or error
+        known = ", ".join(suite_names())
+        raise UserError(f"Cannot read the suite file {name}: {problem}. Built-in suites: {known}.") from error
     return parse_suite(text, name=path.stem, origin=str(path), folder=str(path.resolve().parent))
 
 

@@ -43,11 +43,13 @@ class Checked:
         check: which.
         outcome: how it ended.
         reason: what happened, or why it was expected; "" if it passed.
+        same_as: an earlier check that failed for the same reason, which is the one to look at; "" if there is none.
     """
 
     check: Check
     outcome: Outcome
     reason: str = ""
+    same_as: str = ""
 
     @property
     def good(self) -> bool:

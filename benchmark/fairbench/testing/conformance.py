@@ -4,6 +4,7 @@ import inspect
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from fairbench.errors import TrainingFailedError, UserError, first_line, unknown
 from fairbench.method import registry
 from fairbench.method.asking import constructed
 from fairbench.method.contract import Method
-from fairbench.testing import counting, description, schooling, stepping, untouched
+from fairbench.testing import answering, counting, description, schooling, stepping, untouched
 from fairbench.testing.check import Check, Checked, CheckFailedError, Outcome
 from fairbench.testing.trial import Trial
 
@@ -45,6 +46,12 @@ CHECKS = (
         "that they have. A method may start from another configuration of itself, if that one starts from none.",
     ),
     Check(
+        name="answers",
+        run=answering.hooks_answer_what_the_trainer_reads,
+        advice="`refuses` returns a sentence or an empty one, `admits` True or False, `end_epoch` numbers by name, "
+        "`state_dict` tensors by name. A hook that returns nothing at all has mostly lost its `return`.",
+    ),
+    Check(
         name="finite",
         run=stepping.losses_and_gradients_are_finite,
         advice="Return a mean over images as a scalar, or None where there is nothing to learn. Use log_softmax, clamp "
@@ -61,6 +68,13 @@ CHECKS = (
         run=stepping.every_choice_takes_finite_steps,
         advice="A user can choose every value among the `choices` of a hyper-parameter, and both of a bool: train with "
         "each of them, or offer it no longer. Where one acts only beside another, say so by `only_with`.",
+    ),
+    Check(
+        name="any-network",
+        run=answering.any_network_is_trained_or_refused,
+        advice="A suite may name any network. Use `self.model(images)` and no part of it, or say in `refuses` what the "
+        "method needs, with fairbench.batch_norms, drop_outs and linear_head: it is then told before anything is "
+        "trained.",
     ),
     Check(
         name="half-precision",
@@ -141,8 +155,14 @@ def check_method(cls: type[Method], *, plugins: Sequence[Path] = ()) -> Iterator
     """
     constructed(cls, {})
     trial, expected = Trial(cls, plugins=plugins), _expected_failures(cls)
+    first: dict[str, str] = {}  # names by what they said, without the full stop: later ones may add where it was
     for check in CHECKS:
-        yield _checked(check, trial, expected.get(check.name))
+        checked = _checked(check, trial, expected.get(check.name))
+        if checked.outcome is Outcome.FAILED:
+            same_as = next((name for said, name in first.items() if checked.reason.startswith(said)), "")
+            checked = replace(checked, same_as=same_as)
+            first.setdefault(checked.reason.removesuffix("."), check.name)
+        yield checked
 
 
 def method_checks(method: str | type[Method], *, plugins: Sequence[Path] = ()) -> list[Any]:
@@ -207,7 +227,7 @@ def _expected_failures(cls: type[Method]) -> Mapping[str, str]:
     for name, reason in cls.expected_failures.items():
         if name not in names:
             raise unknown(f"check in `expected_failures` of {cls.__name__}", name, names)
-        if not reason.strip():
+        if not isinstance(reason, str) or not reason.strip():
             raise UserError(f"`expected_failures` of {cls.__name__} gives no reason for {name!r}; the board shows it.")
     return cls.expected_failures
 
@@ -219,5 +239,11 @@ def _noted(error: Exception, sentence: str) -> str:
 def _located(error: Exception, cls: type[Method]) -> str:
     """The error, and the line of the method's file in which it arose, where there is one."""
     frames = traceback.extract_tb(error.__traceback__)
-    frame = next((f for f in reversed(frames) if f.filename == inspect.getfile(cls)), frames[-1])
-    return f"{type(error).__name__}: {first_line(error)} ({Path(frame.filename).name}, line {frame.lineno})"
+    own = next((frame for frame in reversed(frames) if frame.filename == inspect.getfile(cls)), None)
+    if isinstance(error, UserError) and own is None:
+        return str(error)  # what a hook answered; it says which
+    frame = own or frames[-1]
+    said = (
+        str(error).removesuffix(".") if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
+    )
+    return f"{said} ({Path(frame.filename).name}, line {frame.lineno})"

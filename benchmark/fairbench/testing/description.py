@@ -3,7 +3,7 @@
 from dataclasses import fields, replace
 
 from fairbench.method import registry
-from fairbench.method.asking import needed_by
+from fairbench.method.asking import needed_by, recipe_of
 from fairbench.method.explanation import first_paragraph
 from fairbench.method.hyperparameter import allowed_by
 from fairbench.testing.check import CheckFailedError
@@ -71,7 +71,7 @@ def recipe_is_the_suites(trial: Trial) -> None:
         usual,
         replace(usual, batch_size=100, momentum=0.8, weight_decay=1e-3, crop_padding=2, flip=True, precision="bf16"),
     ):
-        given = trial.cls().recipe(asked)
+        given = recipe_of(trial.cls(), asked)
         for name in SUITES_OWN:
             value, wanted = getattr(given, name), getattr(asked, name)
             if value != wanted:

@@ -34,6 +34,10 @@ class Rehearsal:
         classes: number of classes; every one of them has images, most are absent from a batch if there are many.
         last: images of the last batch of an epoch; 0 for full batches only.
         precision: of the steps; `bf16` is autocast, as in the trainer.
+        network: builds another network than the suite's.
+
+    Attributes:
+        answers: what hooks returned whose answers the trainer reads, by their names, as `batches` goes on.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Rehearsal:
         classes: int = 10,
         last: int = 0,
         precision: Precision = "fp32",
+        network: Callable[[], nn.Module] | None = None,
     ) -> None:
         run = short_run(method) if method else trial.run
         suite = run.suite
@@ -52,12 +57,13 @@ class Rehearsal:
         self.threat = Threat(epsilon=8 / 255, step=4 / 255, steps=3)
         count = BATCH * max(2, math.ceil(classes / BATCH)) + last
         self._split = Split(trial.dataset.train.images[:count], torch.arange(count) % classes)
-        self.model = self._network(suite.model, trial, classes, name="model")
+        self.answers: list[tuple[str, object]] = []
+        self.model = self._network(network or suite.model, trial, classes, name="model")
         self.others: dict[str, nn.Module] = {}
         for need in self.method.prerequisites():
-            architecture = suite.teacher if need.role == "teacher" else suite.model
-            network = self._network(architecture, trial, classes, name=need.role)
-            self.others[need.role] = network.eval().requires_grad_(False)
+            architecture = suite.teacher if need.role == "teacher" else network or suite.model
+            other = self._network(architecture, trial, classes, name=need.role)
+            self.others[need.role] = other.eval().requires_grad_(False)
         self._optimiser = torch.optim.SGD(self.model.parameters(), lr=0.05, momentum=0.9)
         clean = torch.linspace(0.9, 0.5, classes, dtype=torch.float64)
         self.statistics = ClassStatistics(counts=torch.full_like(clean, 10), clean=clean, robust=clean / 2)
@@ -89,6 +95,8 @@ class Rehearsal:
             with watch("sampling"):
                 return class_shares(self.method)
 
+        with watch("refuses"):
+            self.method.refuses(self.model)
         with watch("start"):
             self.method.start()
         for epoch in range(self.recipe.epochs):
@@ -98,9 +106,11 @@ class Rehearsal:
                 self.model.train()
                 yield batch
             with watch("admits"):
-                self.method.admits(self._validation())
+                self.answers.append(("admits", self.method.admits(self._validation())))
             with watch("end_epoch"):
-                self.method.end_epoch(epoch)
+                self.answers.append(("end_epoch", self.method.end_epoch(epoch)))
+            with watch("state_dict"):
+                self.answers.append(("state_dict", self.method.state_dict()))
 
     def step(self, batch: Batch, *, inspect: LossOf | None = None) -> Tensor | None:
         """One update as the trainer makes it; its loss.
@@ -136,10 +146,12 @@ class Rehearsal:
         return Validation.declared_by(self.method, statistics=self.statistics, batches=batches)
 
     @staticmethod
-    def _network(architecture: str, trial: Trial, classes: int, *, name: str) -> nn.Module:
+    def _network(architecture: str | Callable[[], nn.Module], trial: Trial, classes: int, *, name: str) -> nn.Module:
         dataset = trial.dataset
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed("rehearsal", name))
+            if not isinstance(architecture, str):
+                return architecture()
             return build_model(
                 architecture,
                 classes=classes,

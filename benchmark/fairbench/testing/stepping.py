@@ -24,14 +24,14 @@ GRADIENT_LEFT = 0.2
 
 def losses_and_gradients_are_finite(trial: Trial) -> None:
     """From the first step to the last, also in a batch of one image."""
-    _take_finite_steps(Rehearsal(trial, last=1))
+    take_finite_steps(Rehearsal(trial, last=1))
 
 
 def any_number_of_classes_works(trial: Trial) -> None:
     """Two of them, and a hundred, most of which are absent from each batch."""
     for classes in (2, 100):
         try:
-            _take_finite_steps(Rehearsal(trial, classes=classes))
+            take_finite_steps(Rehearsal(trial, classes=classes))
         except Exception as error:
             error.add_note(f"with {classes} classes")
             raise
@@ -41,7 +41,7 @@ def every_choice_takes_finite_steps(trial: Trial) -> None:
     """Also the options that the defaults never reach, each with what it has an effect with."""
     for changes in _choices(trial.cls):
         try:
-            _take_finite_steps(Rehearsal(trial, method=trial.cls(**changes), last=1))
+            take_finite_steps(Rehearsal(trial, method=trial.cls(**changes), last=1))
         except Exception as error:
             error.add_note("with " + " and ".join(f"{name}={value!r}" for name, value in changes.items()))
             raise
@@ -96,7 +96,7 @@ def training_points_stay_inside_the_threat(trial: Trial) -> None:
                 )
 
 
-def _take_finite_steps(rehearsal: Rehearsal) -> None:
+def take_finite_steps(rehearsal: Rehearsal) -> None:
     """Raises at the first step that is not finite, or if there was none that could teach anything."""
     learned = False
     for batch in rehearsal.batches():

@@ -15,6 +15,7 @@ from fairbench.data import loading
 from fairbench.data.arrays import Arrays
 from fairbench.data.dataset import Dataset
 from fairbench.data.sources import load_source
+from fairbench.method.asking import recipe_of
 from fairbench.method.contract import Batch, Card, Method
 from fairbench.method.losses import cross_entropy
 from fairbench.models.checkpoint import load_weights
@@ -118,7 +119,7 @@ def short_run(method: Method) -> Run:
     """A training of at least three epochs, where the method lets the suite decide (fine-tuning is shorter)."""
     lengths = (EPOCHS * 2**k for k in range(6))
     suites = (_short_suite(epochs) for epochs in lengths)
-    suite = next((s for s in suites if method.recipe(s.recipe).epochs >= EPOCHS), _short_suite(EPOCHS))
+    suite = next((s for s in suites if recipe_of(method, s.recipe).epochs >= EPOCHS), _short_suite(EPOCHS))
     return _run(method, suite)
 
 
@@ -191,6 +192,6 @@ def _run(method: Method, suite: Suite, *, seed: int = 0) -> Run:
         suite=suite,
         method=type(method).__name__,
         parameters=tuple(sorted(method.parameters().items())),
-        recipe=method.recipe(suite.recipe),
+        recipe=recipe_of(method, suite.recipe),
         seed=seed,
     )

@@ -88,6 +88,7 @@ def _refuse_changes(before: dict[str, object], after: dict[str, object], when: s
 def _marks(model: nn.Module) -> dict[str, object]:
     """What must be the same before and after a loss is computed."""
     return {
+        "The structure of the network": {name: type(module).__name__ for name, module in model.named_modules()},
         "`.grad`": {name: None if p.grad is None else p.grad.clone() for name, p in model.named_parameters()},
         "`requires_grad`": {name: p.requires_grad for name, p in model.named_parameters()},
         "The train mode": {name: module.training for name, module in model.named_modules()},

@@ -40,11 +40,16 @@ from fairbench.protocol.factory import is_factory
 from fairbench.protocol.run import Run
 from fairbench.seeding import derived_seed
 from fairbench.tracking.tracker import NOBODY, Epoch, Tracker
-from fairbench.training.history_values import plain_value, reported_value
+from fairbench.training.history_values import plain_value
+from fairbench.training.hook_answers import admitted, reported
 from fairbench.training.network_check import check_network
 from fairbench.training.passes import PGD_AT_UNITS, PassCounter
 from fairbench.training.returned_loss import loss_problem
+from fairbench.training.same_network import check_same
 from fairbench.training.state import SelectedEpoch, TrainingState
+
+LOOKED_AT = 8
+"""Validation images that the network is compared on with what it was built as."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +139,10 @@ def train(
         tracker: told after every epoch.
 
     Raises:
-        TrainingFailedError: if a loss or gradient is not finite, or the model collapses to one class.
-        UserError: if the folder cannot be written, or holds a state that is not one.
+        TrainingFailedError: if a loss or gradient is not finite, no step of the first epoch updates the weights, or the
+            model collapses to one class.
+        UserError: if the folder cannot be written, or holds a state that is not one; if a hook answers what it must
+            not, or rebuilds the network.
     """
     training = _Training(run, method, dataset, folder=folder, device=device, prerequisites=prerequisites or {})
     try:
@@ -197,12 +204,15 @@ class _Training:
             self._count(counters)
             self.method.start()  # on a resume the stored counts, which include it, take the place of these
         state.resume(self.folder.state)
+        if state.step:
+            self._check_updates(epoch=state.epoch - 1)
         progress("training", state.step, steps)
         if state.epoch == 0 and self._steers:
             state.statistics = self._statistics(self.model, counted=True)
         while state.epoch < self.run.recipe.epochs:
             began = time.monotonic()
             loss = self._train_epoch(lambda: progress("training", state.step, steps))
+            self._check_updates(epoch=state.epoch)
             self._close_epoch(loss)
             state.seconds += time.monotonic() - began
             state.peak_memory = max(state.peak_memory, peak_memory(state.device))
@@ -250,6 +260,15 @@ class _Training:
                 stepped()
         return float(torch.stack(losses).mean()) if losses else None
 
+    def _check_updates(self, *, epoch: int) -> None:
+        """End a training whose first epoch taught it nothing; from the second on an epoch may freeze all weights."""
+        if not self.state.updates:
+            raise TrainingFailedError(
+                f"no step updated the weights: in all {self.state.step} steps `loss` returned None, or a value without "
+                "a gradient",
+                epoch=epoch,
+            )
+
     def _check_loss(self, loss: Tensor) -> None:
         """Refuse what an author returned by mistake; it is no result, and may be right after an edit."""
         name = type(self.method).__name__
@@ -263,14 +282,16 @@ class _Training:
     def _close_epoch(self, loss: float | None) -> None:
         """Average, validate, select, and write the history of the epoch."""
         state, method = self.state, self.method
+        seen = unit(self.validation_split.images[:LOOKED_AT])
+        check_same(self.model, self.averaged, seen, method=type(method).__name__)
         if self._steers:  # by what the gate and the next epoch are given
             last = state.epoch + 1 == self.run.recipe.epochs
             state.statistics = self._statistics(self.model, counted=not last or state.average.due(state.epoch))
         with ExitStack() as counters:
             self._count(counters)
-            if state.average.due(state.epoch) and method.admits(self._validation()):
+            if state.average.due(state.epoch) and admitted(method.admits(self._validation()), method=method):
                 state.average.add(self.model)
-            reported = method.end_epoch(state.epoch)
+            told = reported(method.end_epoch(state.epoch), method=method)
         deployed, found = self.model, state.statistics
         if state.average.weights:
             state.average.copy_to(self.averaged)
@@ -288,7 +309,7 @@ class _Training:
                 "loss": loss,
                 "validation_clean": plain_value(found.clean.tolist()),
                 "validation_robust": plain_value(found.robust.tolist()),
-                "method": {name: reported_value(value, name=name, method=method) for name, value in reported.items()},
+                "method": told,
             }
         )
 
@@ -325,12 +346,6 @@ class _Training:
     def summarise(self, costs: Mapping[str, float]) -> Trained:
         """Write what remains of the state: both checkpoints, then the summary, which says that training is over."""
         state = self.state
-        if not state.updates:
-            raise TrainingFailedError(
-                f"no step updated the weights: in all {state.step} steps `loss` returned None, or a value without a "
-                "gradient",
-                epoch=state.epoch - 1,
-            )
         if state.best.single_class:
             raise TrainingFailedError("the model predicts a single class", epoch=state.best.epoch)
         last = state.average.weights or self.model.state_dict()

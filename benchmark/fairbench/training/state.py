@@ -18,6 +18,7 @@ from fairbench.models.checkpoint import load_state, save_state
 from fairbench.protocol.run import Run
 from fairbench.seeding import derived_seed, generator
 from fairbench.training.averaging import WeightAverage
+from fairbench.training.hook_answers import kept
 from fairbench.training.passes import Passes
 
 
@@ -84,7 +85,7 @@ class TrainingState:
                 "model": self.model.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
                 "average": self.average.weights,
-                "method": self.method.state_dict(),
+                "method": kept(self.method.state_dict(), method=self.method),
                 "generators": {name: stream.get_state() for name, stream in self.generators.items()},
                 "global_generators": self._global_generators(),
                 "passes": {n: [p.forwards, p.input_backwards, p.weight_backwards] for n, p in self.passes.items()},
