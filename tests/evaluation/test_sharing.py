@@ -27,7 +27,7 @@ def model() -> nn.Module:
 
 @pytest.fixture
 def images() -> Tensor:
-    return torch.rand(45, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    return torch.rand(24, 1, 4, 4, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture

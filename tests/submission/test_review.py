@@ -312,7 +312,7 @@ HOSTILE = {
     "a pickle with a payload": (
         PLAIN,
         a_pickle_as_weights,
-        "weights/seed0.safetensors is no readable safetensors file",
+        "weights/seed0.safetensors holds more than tensors: loading it would run",
     ),
     "ten gigabytes of weights": (PLAIN, weights_that_claim_ten_gigabytes, "is no readable safetensors file"),
     "ten gigabytes of outcomes": (PLAIN, a_file_of_ten_gigabytes, "seed0.parquet has 10,000,000,000 bytes; at most 67"),
