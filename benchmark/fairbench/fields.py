@@ -161,8 +161,8 @@ def build(kind: type[_T], table: Mapping[str, Any], *, prefix: str = "", number:
 
 def _fitting(value: Any, wanted: Any, *, field: str, number: _Number) -> Any:
     """A value as the type of its field, with all that is in it checked on the way."""
-    if wanted is Any or (type(value) is wanted and wanted is not float):
-        return value
+    if wanted is Any or type(value) is wanted:
+        return number(value, field) if wanted is float else value
     inner = get_args(wanted)
     if get_origin(wanted) is Annotated:
         fitting = _fitting(value, inner[0], field=field, number=number)

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from fairbench import Method, Suite, load_suite
+from fairbench import Method, Prerequisite, Suite, load_suite
+from fairbench.execution import plan as plan_module
 from fairbench.execution.plan import Planner, State, run_status
 from fairbench.method import registry
+from fairbench.method.asking import needed_by
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.store import Outcomes, no_rows, write_outcomes
 from fairbench.outcomes.work_folder import WorkFolder
@@ -57,6 +59,39 @@ def test_prerequisites_come_first_and_once() -> None:
             assert titles.index(needed.title) < titles.index(run.title)
     hot_starts = {run.seed: run.prerequisites[0][1] for run in runs if run.method == "frl"}
     assert {seed: (run.method, run.seed) for seed, run in hot_starts.items()} == {0: ("trades", 0), 1: ("trades", 1)}
+
+
+def test_the_hooks_of_a_method_are_asked_once_for_all_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And every run is what it would be if it were planned alone, with its hot start and its teacher."""
+    asked: list[Method] = []
+
+    def counted(method: Method) -> tuple[Prerequisite, ...]:
+        asked.append(method)
+        return needed_by(method)
+
+    monkeypatch.setattr(plan_module, "needed_by", counted)
+    suite = load_suite("digits")
+    planner = Planner(suite=suite, create=registry.create)
+    chosen = [(name, registry.create(name, {})) for name in ("frl", "absld", "faal")]
+    runs = {(run.method, run.seed): run for run in planner.plan(chosen, seeds=(4, 5, 6))}
+    once = len(asked)
+    for name, method in chosen:
+        for seed in (4, 5, 6):
+            alone = planner.run(name, method, seed=seed)
+            assert runs[name, seed] == alone
+            assert runs[name, seed].key == alone.key
+            assert runs[name, seed].description() == alone.description()
+    assert len(asked) == 4 * once
+
+
+def test_nobody_can_change_a_run_by_its_description() -> None:
+    run = _plan("trades", seeds=(0, 1))[0]
+    key, description = run.key, run.description()
+    protocol = description["protocol"]
+    assert isinstance(protocol, dict)
+    protocol["threat"]["epsilon"] = 1.0
+    assert run.description() != description
+    assert replace(run, rate=run.rate).key == key
 
 
 def test_a_teacher_of_the_same_architecture_is_a_run_of_the_board() -> None:

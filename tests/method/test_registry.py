@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fairbench.errors import UserError
+from fairbench.foreign_code import ForeignFile, Plugin, read_plugin
 from fairbench.method import registry
 from fairbench.method.contract import Method
 
@@ -216,6 +217,23 @@ class TestPlugins:
         before = registry.create("my-method", {}, plugins=[path]).parameters()
         write_plugin(GOOD.replace("hyperparameter(1.0", "hyperparameter(2.0"))
         assert before != registry.create("my-method", {}, plugins=[path]).parameters() == {"weight": 2.0}
+
+    def test_who_asks_for_many_methods_reads_a_file_once(
+        self, write_plugin: WritePlugin, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = write_plugin()
+        read: list[Plugin] = []
+
+        def counted(plugin: Plugin) -> ForeignFile:
+            read.append(plugin)
+            return read_plugin(plugin)
+
+        monkeypatch.setattr(registry, "read_plugin", counted)
+        methods = registry.methods(plugins=[path])
+        assert "my-method" in methods.names()
+        made = [methods.create("my-method", {"weight": str(weight)}) for weight in (1, 2, 3)]
+        assert [method.parameters()["weight"] for method in made] == [1.0, 2.0, 3.0]
+        assert read == [path]
 
     def test_postponed_annotations_work(self, write_plugin: WritePlugin) -> None:
         path = write_plugin("from __future__ import annotations\n" + GOOD)

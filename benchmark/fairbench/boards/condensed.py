@@ -18,7 +18,7 @@ from fairbench.outcomes.metrics import (
     class_accuracies,
     steps_survived,
 )
-from fairbench.outcomes.provenance import curve_of
+from fairbench.outcomes.provenance import attacks_of, curve_of
 from fairbench.outcomes.radii import accuracies_by_radius
 from fairbench.outcomes.store import REACHED, Outcomes
 from fairbench.outcomes.tried import counted, hardest_accuracies, made_into, tried_accuracies
@@ -90,6 +90,6 @@ def condensed(outcomes: Outcomes, *, attacks: Sequence[Attack]) -> Condensed:
         steps_survived=steps_survived(rows, classes),
         hardest={attack: hardest_accuracies(outcomes, attack) for attack in harder},
         by_radius=accuracies_by_radius(outcomes),
-        tried=tried_accuracies(outcomes),
+        tried=tried_accuracies(outcomes) if attacks_of(provenance) else {},
         made_into={text: made_into(outcomes, text) for text in several},
     )

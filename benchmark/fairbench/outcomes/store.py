@@ -116,7 +116,7 @@ def read_outcomes(path: Path) -> Outcomes:
     expected = _schema(table.column_names)
     if not table.schema.equals(expected, check_metadata=False):
         table = _rewritten(table, expected, path)
-    outcomes = Outcomes(rows=table.to_pandas(), provenance=provenance)
+    outcomes = Outcomes(rows=table.to_pandas(use_threads=False), provenance=provenance)
     _check_rows(outcomes, origin=str(path))
     return outcomes
 
