@@ -97,3 +97,14 @@ def test_a_state_returns_as_it_was(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(UserError, match="is not a training state"):
         load_state(tmp_path / "list.pt")
+
+
+def test_weights_that_layers_share_are_stored_for_each(tmp_path: Path) -> None:
+    """As tied embeddings are; safetensors itself refuses them, which would be found after a whole training."""
+    first, second = nn.Linear(3, 3), nn.Linear(3, 3)
+    second.weight = first.weight
+    save_weights(tmp_path / "tied.safetensors", nn.Sequential(first, second).state_dict())
+    one, other = nn.Linear(3, 3), nn.Linear(3, 3)
+    load_weights(tmp_path / "tied.safetensors", nn.Sequential(one, other))
+    assert torch.equal(one.weight, first.weight)
+    assert torch.equal(other.weight, first.weight)

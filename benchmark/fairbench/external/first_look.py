@@ -13,6 +13,7 @@ from textwrap import shorten
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from fairbench.attacks import frozen
 from fairbench.attacks.judging import private_randomness
@@ -66,6 +67,11 @@ def look(model: nn.Module, images: Tensor, *, called: str, classes: int | None =
     Raises:
         UserError: if it cannot take such images, or returns anything but logits.
     """
+    if lazy := [name for name, weight in _weights(model) if is_lazy(weight)]:
+        raise UserError(
+            f"{called} has weights that do not exist before its first call ({lazy[0]!r}): call it once in its factory, "
+            "on images of this size, or give its layers their sizes."
+        )
     given, held = images.clone(), held_by(model)
     version = given._version  # noqa: SLF001  torch counts what is written into a tensor, and nowhere else says so
     try:

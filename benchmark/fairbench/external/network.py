@@ -136,14 +136,26 @@ def check_trainable(network: nn.Module, *, called: str, image: Tensor, last_batc
     count = min(last_batch, 2)
     with torch.random.fork_rng(devices=[image.device] if image.device.type == "cuda" else []), torch.enable_grad():
         try:
-            logits = copy.deepcopy(network).train()(image.expand(count, *image.shape))
-            logits.sum().backward()
+            trained = copy.deepcopy(network).train()
+            logits = trained(image.expand(count, *image.shape))
+            if isinstance(logits, Tensor):
+                logits.sum().backward()  # type: ignore[no-untyped-call]
         except Exception as error:  # the border to foreign code: the user shall see whatever it raises
             single = "The last batch of an epoch has one image: choose another batch_size." if count == 1 else ""
             raise UserError(
                 f"{called} cannot be trained on a batch of {count} images: {type(error).__name__}: "
                 f"{shorten(str(error), 300).rstrip('.')}. {single}".rstrip()
             ) from error
+    if not isinstance(logits, Tensor):
+        raise UserError(
+            f"{called} returns a {type(logits).__name__} in train mode; a model returns logits alone. Switch auxiliary "
+            "outputs off, or write a factory that drops them."
+        )
+    if added := sorted(set(trained.state_dict()) ^ set(state)):
+        raise UserError(
+            f"{called} changes its own layers when it is called in train mode ({added[0]!r}), so that its weights fit "
+            "no other. Build all layers in the constructor."
+        )
 
 
 def _sources(spec: ModuleSpec) -> Iterator[tuple[str, Path]]:

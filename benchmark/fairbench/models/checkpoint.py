@@ -19,8 +19,8 @@ from fairbench.errors import UserError, first_line
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    """Write a state dict atomically; equal weights give equal bytes."""
-    content = serialised({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+    """Write a state dict atomically; equal weights give equal bytes. What several names share is stored for each."""
+    content = serialised({name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()})
     with atomic(path) as temporary:
         temporary.write_bytes(content)  # ours to write, so that a full disk is an OSError with its name
 

@@ -20,7 +20,7 @@ def check_same(trained: nn.Module, fresh: nn.Module, images: Tensor, *, method: 
 
     Args:
         trained: left as it is.
-        fresh: as it was built; it is given the weights.
+        fresh: as it was built; it is given the weights, and left in eval mode.
         images: a few, in [0, 1], on their device.
         method: whose hooks were called.
 
@@ -35,12 +35,14 @@ def check_same(trained: nn.Module, fresh: nn.Module, images: Tensor, *, method: 
     if strange := sorted(set(state) ^ set(expected)):
         raise UserError(f"{method} has rebuilt the network, which differs in {', '.join(strange[:3])}. {advice}")
     fresh.load_state_dict(state)
-    found, wanted = (_logits(network, images) for network in (trained, fresh))
+    with frozen(trained):
+        found = _logits(trained, images)
+    wanted = _logits(fresh.eval(), images)  # a copy of a scripted network has weights that cannot be frozen
     if not torch.allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
         raise UserError(f"{method} has rebuilt the network, which gives other logits from the same weights. {advice}")
 
 
 def _logits(network: nn.Module, images: Tensor) -> Tensor:
-    with torch.no_grad(), frozen(network), private_randomness(0):
+    with torch.no_grad(), private_randomness(0):
         logits: Tensor = network(images)
     return logits
