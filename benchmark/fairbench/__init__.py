@@ -24,10 +24,10 @@ from fairbench.method.hyperparameter import hyperparameter as hyperparameter
 from fairbench.method.schedule import acts_from as acts_from
 from fairbench.method.schedule import begins_at as begins_at
 from fairbench.method.schedule import drops_from as drops_from
-from fairbench.protocol.suite import Recipe as Recipe
+from fairbench.protocol.recipe import Recipe as Recipe
 from fairbench.protocol.suite import Suite as Suite
-from fairbench.protocol.suite import Threat as Threat
 from fairbench.protocol.suite_file import load_suite as load_suite
+from fairbench.protocol.threat import Threat as Threat
 
 if TYPE_CHECKING:
     from fairbench.attacks.ball import Ball as Ball

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from fairbench.attacks.autoattack import AutoAttack, AutoAttacked
 from fairbench.protocol.attack_names import ATTACKS
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Engine, Evaluation, Threat
+from fairbench.protocol.evaluation import Engine, Evaluation
+from fairbench.protocol.threat import Threat
 
 QUICK = AutoAttackSettings(apgd_iterations=8, fab_iterations=5, square_queries=60, targets=3)
 WEAK = Threat(epsilon=0.1, step=0.03)

@@ -25,7 +25,8 @@ from fairbench.attacks.reference import reference_attack
 from fairbench.attacks.standard.found import Found
 from fairbench.protocol.attack_names import ATTACKS
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Evaluation, Norm
+from fairbench.protocol.evaluation import Evaluation
+from fairbench.protocol.threat import Norm
 
 QUICK = AutoAttackSettings(apgd_iterations=8, fab_iterations=5, square_queries=60, targets=3)
 LINF = Threat(epsilon=0.1, step=0.03)

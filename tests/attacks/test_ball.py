@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairbench.attacks import Ball
-from fairbench.protocol.suite import Norm
+from fairbench.protocol.threat import Norm
 
 NORMS: tuple[Norm, ...] = ("Linf", "L2")
 

@@ -15,7 +15,8 @@ from fairbench.attacks.autoattack import AutoAttack, AutoAttacked
 from fairbench.evaluation.screening import screen
 from fairbench.protocol.attack_names import ATTACKS
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Engine, Evaluation, Norm, Precision
+from fairbench.protocol.evaluation import Engine, Evaluation
+from fairbench.protocol.threat import Norm, Precision
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fairbench import Threat
 from fairbench.attacks.input_gradient import input_gradient
 from fairbench.evaluation.judgement import Judgement, judge
-from fairbench.protocol.suite import Evaluation
+from fairbench.protocol.evaluation import Evaluation
 
 THREATS = [Threat(epsilon=0.06, step=0.015), Threat(norm="L2", epsilon=0.4, step=0.1)]
 

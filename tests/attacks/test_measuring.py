@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from fairbench.attacks import measured_logits
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 
 
 def test_it_is_the_eval_mode_forward_without_gradient(small_net: nn.Module, threat: Threat) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fairbench.attacks import Attacked, Ball, pgd
 from fairbench.method.losses import cross_entropy, kl_divergence
-from fairbench.protocol.suite import Norm, Threat
+from fairbench.protocol.threat import Norm, Threat
 from fairbench.training.passes import PassCounter
 
 NORMS: tuple[Norm, ...] = ("Linf", "L2")

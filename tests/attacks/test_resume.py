@@ -22,7 +22,7 @@ from fairbench.attacks import watched
 from fairbench.attacks.autoattack import AutoAttack, AutoAttacked, log_name
 from fairbench.protocol.attack_names import ATTACKS
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Engine, Evaluation
+from fairbench.protocol.evaluation import Engine, Evaluation
 
 QUICK = AutoAttackSettings(apgd_iterations=8, fab_iterations=5, square_queries=60, targets=3)
 LINF = Threat(epsilon=0.1, step=0.03)

@@ -23,7 +23,8 @@ from fairbench.attacks.standard.steady import LEAST
 from fairbench.models import build_model
 from fairbench.protocol.attack_names import ATTACKS
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Evaluation, Norm, Precision
+from fairbench.protocol.evaluation import Evaluation
+from fairbench.protocol.threat import Norm, Precision
 
 PRECISIONS: list[Precision] = ["fp32", "bf16"]
 ARCHITECTURES = {"digits-cnn": (1, 8), "mnist-cnn": (1, 12), "cifar-cnn": (3, 16), "resnet18": (3, 16)}

@@ -17,7 +17,7 @@ from fairbench.attacks.shortcut_layers import Convolution, Matrix, SubPixels, co
 from fairbench.method.losses import cross_entropy, kl_divergence
 from fairbench.models import build_model
 from fairbench.models.normalised import Normalised
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 from fairbench.training.passes import PassCounter, Passes
 
 STACKS = {

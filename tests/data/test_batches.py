@@ -9,7 +9,7 @@ from fairbench.data.augmentation import VIEWS, crop_and_flip, diverse_view, rand
 from fairbench.data.batches import TrainingBatches, evaluation_batches
 from fairbench.data.dataset import Split
 from fairbench.errors import UserError
-from fairbench.protocol.suite import Recipe
+from fairbench.protocol.recipe import Recipe
 from fixture_types import Generators
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from fairbench.data.digest import dataset_digest
 from fairbench.errors import UserError
-from fairbench.protocol.suite import DatasetSource
+from fairbench.protocol.dataset_source import DatasetSource
 
 
 def test_a_built_in_dataset_has_none() -> None:

@@ -13,7 +13,7 @@ from fairbench.data.dataset import Dataset
 from fairbench.data.loading import load_dataset
 from fairbench.data.sources import dataset_names
 from fairbench.errors import UserError
-from fairbench.protocol.suite import DatasetSource
+from fairbench.protocol.dataset_source import DatasetSource
 from fairbench.protocol.suite_file import load_suite, suite_names
 
 Table = dict[str, NDArray[np.generic]]

@@ -16,7 +16,7 @@ from fairbench.data.dataset import Dataset
 from fairbench.data.loading import load_dataset
 from fairbench.data.remaining import pixel_digest, remaining
 from fairbench.errors import UserError
-from fairbench.protocol.suite import DatasetSource, Exclusion, PixelDigests
+from fairbench.protocol.dataset_source import DatasetSource, Exclusion, PixelDigests
 
 Table = dict[str, NDArray[np.generic]]
 EXCLUDED = Exclusion(why="They are damaged.", train=(29, 0, 7), test=(4, 0))

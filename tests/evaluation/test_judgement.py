@@ -24,7 +24,7 @@ from fairbench.evaluation.judgement import Judgement, _autoattack_flags, judge
 from fairbench.evaluation.screening import screen
 from fairbench.outcomes.store import NOT_RUN, SCHEMA
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Evaluation
+from fairbench.protocol.evaluation import Evaluation
 
 QUICK = AutoAttackSettings(apgd_iterations=8, fab_iterations=5, square_queries=60, targets=2)
 EVALUATION = Evaluation(pgd_step=0.01, batch_size=16)

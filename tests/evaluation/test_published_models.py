@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fairbench import Threat
 from fairbench.evaluation.screening import Screened, screen
 from fairbench.models import build_model
-from fairbench.protocol.suite import Evaluation
+from fairbench.protocol.evaluation import Evaluation
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(not SHARED.exists(), reason="needs the shared folder with real images")

@@ -16,7 +16,8 @@ from fairbench.attacks import Ball, pgd
 from fairbench.attacks.image_noise import uniform_start
 from fairbench.attacks.judging import exact_arithmetic
 from fairbench.evaluation.screening import Screened, class_statistics, screen
-from fairbench.protocol.suite import Evaluation, Norm
+from fairbench.protocol.evaluation import Evaluation
+from fairbench.protocol.threat import Norm
 
 EVALUATION = Evaluation(pgd_step=0.015, batch_size=16)
 LINF = Threat(epsilon=0.06, step=0.03)

@@ -13,7 +13,7 @@ from fairbench.attacks.autoattack import log_name
 from fairbench.errors import UserError
 from fairbench.evaluation.judgement import Judgement, judge
 from fairbench.evaluation.sharing import attack_share, gather
-from fairbench.protocol.suite import Evaluation
+from fairbench.protocol.evaluation import Evaluation
 
 THREAT = Threat(epsilon=0.1, step=0.05, steps=2)
 CLASSES = 3

@@ -19,7 +19,7 @@ from fairbench.evaluation.judgement import Judgement, judge
 from fairbench.outcomes.store import NOT_RUN
 from fairbench.protocol.attack_names import ATTACKS
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Evaluation, Tier
+from fairbench.protocol.evaluation import Evaluation, Tier
 
 IMAGES = torch.tensor(load_digits().images[:60, None] / 16, dtype=torch.float32)
 QUICK = AutoAttackSettings(apgd_iterations=8, fab_iterations=5, square_queries=40, targets=2)

@@ -10,7 +10,8 @@ from fairbench.external.given import given_sample
 from fairbench.external.run import ExternalRun
 from fairbench.models import build_model
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Evaluation, Threat, Tier
+from fairbench.protocol.evaluation import Evaluation, Tier
+from fairbench.protocol.threat import Threat
 from fixture_types import MakeRun
 
 

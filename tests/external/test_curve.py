@@ -15,7 +15,8 @@ from fairbench.external.outcomes import compute_outcomes
 from fairbench.external.run import ExternalRun
 from fairbench.outcomes.store import Outcomes
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Evaluation, Threat, Tier, evaluation_description
+from fairbench.protocol.evaluation import Evaluation, Tier, evaluation_description
+from fairbench.protocol.threat import Threat
 from fixture_types import MakeRun
 
 RADII = (0.005, 0.015, 0.03, 0.06)

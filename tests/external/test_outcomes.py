@@ -15,7 +15,8 @@ from fairbench.external.outcomes import compute_outcomes, known_outcomes
 from fairbench.outcomes.store import NOT_RUN, read_outcomes
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Evaluation, Threat, Tier
+from fairbench.protocol.evaluation import Evaluation, Tier
+from fairbench.protocol.threat import Threat
 from fixture_types import MakeRun
 
 
@@ -222,7 +223,8 @@ from fairbench.external.given import given_sample
 from fairbench.external.outcomes import compute_outcomes
 from fairbench.external.run import ExternalRun
 from fairbench.outcomes.store import read_outcomes
-from fairbench.protocol.suite import Evaluation, Threat
+from fairbench.protocol.evaluation import Evaluation
+from fairbench.protocol.threat import Threat
 
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])

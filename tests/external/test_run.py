@@ -12,8 +12,10 @@ from fairbench.errors import UserError
 from fairbench.external.run import check_name, device_of
 from fairbench.outcomes.comparability import conditions
 from fairbench.outcomes.provenance import Provenance
-from fairbench.protocol.suite import Evaluation, Threat, protocol_description
+from fairbench.protocol.evaluation import Evaluation
+from fairbench.protocol.suite import protocol_description
 from fairbench.protocol.suite_file import load_suite, suite_names
+from fairbench.protocol.threat import Threat
 from fixture_types import MakeRun
 
 

@@ -12,7 +12,7 @@ from fairbench.attacks.further.contract import ChunkNoise
 from fairbench.attacks.standard.noise import ImageNoise
 from fairbench.errors import UserError
 from fairbench.external.submitted import Submitted
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 
 
 def candidates(attack: Submitted, images: Tensor, positions: list[int]) -> list[Tensor]:

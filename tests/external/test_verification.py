@@ -15,7 +15,7 @@ from fairbench.external.run import ExternalRun
 from fairbench.external.verification import Verified, judged_by, verify
 from fairbench.outcomes.store import Outcomes, no_rows
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Engine, Evaluation, Tier
+from fairbench.protocol.evaluation import Engine, Evaluation, Tier
 from fixture_types import MakeRun
 
 

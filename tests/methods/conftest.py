@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from fairbench.data.augmentation import VIEWS
 from fairbench.method.contract import Batch, ClassStatistics, Method, Setup, Validation
-from fairbench.protocol.suite import Recipe, Threat
+from fairbench.protocol.recipe import Recipe
+from fairbench.protocol.threat import Threat
 from fairbench.seeding import generator
 
 SIZE = 6

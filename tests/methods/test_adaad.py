@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fairbench.attacks import Ball, measured_logits
 from fairbench.method.losses import kl_divergence
-from fairbench.protocol.suite import Recipe
+from fairbench.protocol.recipe import Recipe
 from fairbench.training.passes import PassCounter
 from fairbench_methods.adaad import AdaAD, SideBySide, disagreement, disagreement_attack
 from fairbench_methods.parts.distillation import soft_label_attack

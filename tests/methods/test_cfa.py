@@ -20,7 +20,8 @@ from fairbench.execution.plan import Planner
 from fairbench.method.contract import Batch, Method, Setup, Validation
 from fairbench.method.losses import cross_entropy, kl_divergence
 from fairbench.outcomes.work_folder import WorkFolder
-from fairbench.protocol.suite import Recipe, Threat
+from fairbench.protocol.recipe import Recipe
+from fairbench.protocol.threat import Threat
 from fairbench.training.averaging import WeightAverage
 from fairbench.training.loop import train as real_training
 from fairbench.training.passes import PGD_AT_UNITS, PassCounter

@@ -14,7 +14,7 @@ from torch import Tensor
 from fairbench.attacks import Ball, pgd
 from fairbench.method.contract import Method, Validation
 from fairbench.method.losses import cross_entropy, kl_divergence
-from fairbench.protocol.suite import Recipe
+from fairbench.protocol.recipe import Recipe
 from fairbench.training.passes import PassCounter
 from fairbench_methods import dafa as dafa_module
 from fairbench_methods.dafa import DAFA, DAFAAT, FLOOR, exchanged_weights

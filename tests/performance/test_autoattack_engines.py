@@ -39,7 +39,8 @@ from fairbench.models import build_model
 from fairbench.models.checkpoint import load_weights
 from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.attack_names import ATTACKS
-from fairbench.protocol.suite import Evaluation, Norm, Precision
+from fairbench.protocol.evaluation import Evaluation
+from fairbench.protocol.threat import Norm, Precision
 from fairbench.training.loop import model_of, train
 from fairbench.training.passes import PassCounter, Passes
 

@@ -29,7 +29,7 @@ from fairbench.execution.plan import Planner
 from fairbench.method import registry
 from fairbench.models import build_model
 from fairbench.outcomes.work_folder import WorkFolder
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 from fairbench.training.loop import _Training, model_of
 
 pytestmark = pytest.mark.performance

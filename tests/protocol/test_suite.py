@@ -13,8 +13,12 @@ from hypothesis import strategies as st
 
 from fairbench.errors import UserError
 from fairbench.identity import content_key
-from fairbench.protocol.suite import Evaluation, Exclusion, PixelDigests, Recipe, Suite, Threat, protocol_description
+from fairbench.protocol.dataset_source import Exclusion, PixelDigests
+from fairbench.protocol.evaluation import Evaluation
+from fairbench.protocol.recipe import Recipe
+from fairbench.protocol.suite import Suite, protocol_description
 from fairbench.protocol.suite_file import load_suite, suite_names
+from fairbench.protocol.threat import Threat
 
 Change = Callable[[Suite], Suite]
 DIGITS = load_suite("digits")

@@ -43,7 +43,8 @@ from fairbench.models.fingerprint import tensors_sha256, weights_sha256
 from fairbench.progress import Progress, silent
 from fairbench.protocol.attack_names import ATTACKS
 from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
-from fairbench.protocol.suite import Evaluation, Threat
+from fairbench.protocol.evaluation import Evaluation
+from fairbench.protocol.threat import Threat
 from fairbench.seeding import derived_seed
 
 

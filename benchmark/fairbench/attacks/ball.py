@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fairbench.protocol.suite import Norm
+from fairbench.protocol.threat import Norm
 
 
 class Region(Protocol):

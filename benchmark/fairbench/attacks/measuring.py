@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fairbench.attacks.frozen import frozen
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 
 
 def measured_logits(model: nn.Module, images: Tensor, *, threat: Threat) -> Tensor:

@@ -28,7 +28,7 @@ from fairbench.attacks.frozen import frozen
 from fairbench.attacks.input_gradient import input_gradient, logits_gradient
 from fairbench.attacks.shortcut import shortcut
 from fairbench.method.losses import AttackLoss, compared, cross_entropy
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 
 Start = Literal["uniform", "gaussian", "none"]
 Observer = Callable[[int, Tensor, Tensor, Tensor], None]

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fairbench.protocol.attack_names import ATTACKS
 from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 
 Predict = Callable[[Tensor], Tensor]
 """Images (batch, channels, height, width) -> logits (batch, classes)."""

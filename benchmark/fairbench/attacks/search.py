@@ -26,7 +26,7 @@ from torch.fx.experimental.optimization import fuse
 
 from fairbench.attacks.judging import Judged, private_randomness, unit_images
 from fairbench.attacks.shortcut import Shortened
-from fairbench.protocol.suite import Precision
+from fairbench.protocol.threat import Precision
 
 LOGIT_TOLERANCE = 1e-4
 """Largest difference of a logit, in units of the largest logit; folding ResNet-18 changes 3e-7 of it."""

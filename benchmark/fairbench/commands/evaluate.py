@@ -22,8 +22,9 @@ from fairbench.external.submitted import Submitted
 from fairbench.method.attack_registry import resolve
 from fairbench.out_of_memory import is_out_of_memory
 from fairbench.outcomes.object_storage import send
-from fairbench.protocol.suite import Evaluation, Threat
+from fairbench.protocol.evaluation import Evaluation
 from fairbench.protocol.suite_file import parse_number
+from fairbench.protocol.threat import Threat
 from fairbench.report.phrases import listed, radius
 from fairbench.report.terminal.class_table import class_table
 from fairbench.report.terminal.console import console as make_console

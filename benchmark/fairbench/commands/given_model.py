@@ -9,7 +9,7 @@ from fairbench.external.normalisation import Normalisation
 from fairbench.external.sample import Sample
 from fairbench.external.specification import External, load_external
 from fairbench.protocol.factory import parse_arguments
-from fairbench.protocol.suite import Norm
+from fairbench.protocol.threat import Norm
 
 
 def given_model(given: str, weights: Weights, *, sample: Sample, norm: Norm, data_dir: Path) -> External:

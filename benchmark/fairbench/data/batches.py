@@ -15,7 +15,7 @@ from fairbench.data.augmentation import crop_and_flip, diverse_view
 from fairbench.data.dataset import Split
 from fairbench.errors import UserError
 from fairbench.method.contract import Batch
-from fairbench.protocol.suite import Recipe
+from fairbench.protocol.recipe import Recipe
 
 
 def _as_they_come() -> None:

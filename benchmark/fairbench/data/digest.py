@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fairbench.errors import UserError
 from fairbench.identity import file_sha256
-from fairbench.protocol.suite import DatasetSource
+from fairbench.protocol.dataset_source import DatasetSource
 
 
 def dataset_digest(source: DatasetSource, *, folder: str) -> str:

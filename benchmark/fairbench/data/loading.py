@@ -14,7 +14,7 @@ from fairbench.data.sources import load_source
 from fairbench.data.split import hold_out
 from fairbench.data.stratified import stratified_subset
 from fairbench.errors import UserError
-from fairbench.protocol.suite import DatasetSource
+from fairbench.protocol.dataset_source import DatasetSource
 
 VALIDATION_SPLIT = "validation"
 """Name of the split, from which its draws follow; a change is a new protocol version."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairbench.errors import UserError
-from fairbench.protocol.suite import DatasetSource
+from fairbench.protocol.dataset_source import DatasetSource
 
 PARTS = {"train": "training", "test": "test"}
 """The published splits, in words."""

@@ -10,7 +10,7 @@ from fairbench.data.arrays import Arrays
 from fairbench.data.downloads import DOWNLOADS, load_download
 from fairbench.data.split import hold_out
 from fairbench.errors import unknown
-from fairbench.protocol.suite import DatasetSource
+from fairbench.protocol.dataset_source import DatasetSource
 
 
 def dataset_names() -> list[str]:

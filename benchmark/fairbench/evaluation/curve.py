@@ -22,7 +22,8 @@ from fairbench.evaluation.screening import screen
 from fairbench.progress import Progress
 from fairbench.protocol.attack_names import ATTACKS, WHITE_BOX
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Evaluation, Threat, Tier
+from fairbench.protocol.evaluation import Evaluation, Tier
+from fairbench.protocol.threat import Threat
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

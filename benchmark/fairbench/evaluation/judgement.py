@@ -32,7 +32,8 @@ from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.store import CURVE, NOT_RUN, REACHED, SCHEMA, TRIED
 from fairbench.progress import Progress, silent
 from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
-from fairbench.protocol.suite import Evaluation, Threat
+from fairbench.protocol.evaluation import Evaluation
+from fairbench.protocol.threat import Threat
 from fairbench.tracking.tracker import NOBODY, Attacked, Tracker
 
 

@@ -21,7 +21,8 @@ from fairbench.errors import UserError
 from fairbench.method.class_means import ClassMeans
 from fairbench.method.contract import ClassStatistics
 from fairbench.progress import Progress, silent
-from fairbench.protocol.suite import Evaluation, Threat
+from fairbench.protocol.evaluation import Evaluation
+from fairbench.protocol.threat import Threat
 from fairbench.seeding import derived_seed
 
 NEAR = 0.25

@@ -17,7 +17,8 @@ from fairbench.attacks.autoattack import AutoAttack, log_name
 from fairbench.evaluation.screening import screen
 from fairbench.progress import Progress, silent
 from fairbench.protocol.attack_names import AUDITED, WHITE_BOX
-from fairbench.protocol.suite import Evaluation, Threat
+from fairbench.protocol.evaluation import Evaluation
+from fairbench.protocol.threat import Threat
 
 SHARES = "shard-*-of-*"
 

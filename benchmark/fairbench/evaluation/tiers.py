@@ -18,7 +18,7 @@ from fairbench.evaluation.audit_sample import audit_sample
 from fairbench.evaluation.screening import Screened
 from fairbench.outcomes.audit import Audit
 from fairbench.protocol.attack_names import AUDITED, WHITE_BOX
-from fairbench.protocol.suite import Evaluation, Tier
+from fairbench.protocol.evaluation import Evaluation, Tier
 from fairbench.protocol.thresholds import NOTABLE_PGD_AA_GAP_PP, NOTABLE_ZERO_GRADIENT_SHARE
 
 

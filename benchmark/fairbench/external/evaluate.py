@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from fairbench.errors import UserError, not_allowed
 from fairbench.fields import plain_number
 from fairbench.progress import Progress, silent
-from fairbench.protocol.suite import Engine, Evaluation, Norm, Precision, Threat, Tier
+from fairbench.protocol.evaluation import Engine, Evaluation, Tier
+from fairbench.protocol.threat import Norm, Precision, Threat
 from fairbench.tracking.tracker import NOBODY, Tracker
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def evaluate(
         class_names: by label; the labels themselves by default, as many as the model has logits.
         norm: of the ball.
         epsilon: its radius, in units of pixel values in [0, 1]; 0 leaves robust accuracy equal to clean accuracy.
-        tier: `screen` is PGD-20, `full` AutoAttack standard; see `fairbench.protocol.suite.Evaluation`.
+        tier: `screen` is PGD-20, `full` AutoAttack standard; see `fairbench.protocol.evaluation.Evaluation`.
         engine: of AutoAttack.
         search: arithmetic of our engine's search; breaks are verified in fp32.
         batch_size: images attacked together; no verdict of our engine depends on it.

@@ -23,7 +23,9 @@ from fairbench.external.sample import Sample
 from fairbench.fields import check_fields
 from fairbench.identity import content_key
 from fairbench.models.fingerprint import weights_sha256
-from fairbench.protocol.suite import PROTOCOL, Evaluation, Seed, Threat, check_curve, evaluation_description
+from fairbench.protocol.evaluation import Evaluation, Seed, check_curve, evaluation_description
+from fairbench.protocol.suite import PROTOCOL
+from fairbench.protocol.threat import Threat
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

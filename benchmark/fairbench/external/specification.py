@@ -28,7 +28,7 @@ from fairbench.identity import file_sha256
 from fairbench.models import build_model, model_names
 from fairbench.models.normalised import Normalised
 from fairbench.protocol.factory import shown
-from fairbench.protocol.suite import Norm
+from fairbench.protocol.threat import Norm
 
 _ZOO = "robustbench:"
 _NORMALISING = {"mean", "std", "mu", "sigma"}

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fairbench.attacks.further.contract import ChunkNoise
 from fairbench.errors import UserError, first_line
 from fairbench.identity import file_sha256
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 
 NAME = "submitted"
 

@@ -27,7 +27,8 @@ from fairbench.outcomes.store import Outcomes
 from fairbench.progress import Progress, silent
 from fairbench.protocol.attack_names import ATTACKS, WHITE_BOX
 from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
-from fairbench.protocol.suite import Evaluation, Threat
+from fairbench.protocol.evaluation import Evaluation
+from fairbench.protocol.threat import Threat
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,7 +16,8 @@ from typing import TypeVar
 from fairbench.errors import UserError
 from fairbench.foreign_code import run_foreign
 from fairbench.method.contract import Method, Prerequisite
-from fairbench.protocol.suite import Parameter, Recipe
+from fairbench.protocol.recipe import Recipe
+from fairbench.protocol.suite import Parameter
 
 _T = TypeVar("_T")
 

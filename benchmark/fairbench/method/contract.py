@@ -25,7 +25,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, get_args
 from fairbench.errors import UserError, unknown
 from fairbench.fields import check_fields
 from fairbench.method.hyperparameter import check_effects, checked_hyperparameter, read_hyperparameter
-from fairbench.protocol.suite import Parameter, Recipe, Threat
+from fairbench.protocol.recipe import Recipe
+from fairbench.protocol.suite import Parameter
+from fairbench.protocol.threat import Threat
 
 if TYPE_CHECKING:
     import torch

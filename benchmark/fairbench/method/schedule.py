@@ -2,7 +2,7 @@
 
 import math
 
-from fairbench.protocol.suite import Recipe
+from fairbench.protocol.recipe import Recipe
 
 
 def acts_from(fraction: float, epochs: int) -> int:

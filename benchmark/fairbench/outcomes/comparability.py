@@ -19,7 +19,9 @@ from fairbench.identity import content_key
 from fairbench.outcomes.audit import Audit
 from fairbench.outcomes.provenance import Provenance
 from fairbench.protocol.attack_names import TIERS
-from fairbench.protocol.suite import ADDED, Evaluation, Recipe, Threat
+from fairbench.protocol.evaluation import ADDED, Evaluation
+from fairbench.protocol.recipe import Recipe
+from fairbench.protocol.threat import Threat
 
 UNRECORDED_ENGINE = "4"
 """Version of our engine of outcomes that do not say it: it was recorded from that one on."""

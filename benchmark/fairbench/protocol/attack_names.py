@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from fairbench.protocol.suite import Tier
+from fairbench.protocol.evaluation import Tier
 
 Attack = Literal["clean", "pgd20", "autoattack"]
 """What a verdict is about; `clean` is no attack at all."""

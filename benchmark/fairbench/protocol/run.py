@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from fairbench.identity import content_key
-from fairbench.protocol.suite import Parameter, Recipe, Suite, protocol_description, trained_by
+from fairbench.protocol.recipe import Recipe
+from fairbench.protocol.suite import Parameter, Suite, protocol_description, trained_by
 from fairbench.protocol.tuning import Trial
 
 

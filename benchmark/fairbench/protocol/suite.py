@@ -7,19 +7,20 @@ description into a short name that depends on nothing else (no paths, no order, 
     suite = load_suite("digits")            # fairbench.protocol.suite_file reads the TOML
     suite.threat.epsilon                    # 0.15
     replace(suite, seeds=(0, 1, 2, 3, 4))   # a checked copy
-
-Images are in [0, 1] everywhere and epsilon is in the same unit; 8/255 is written as a fraction in the files.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fairbench.errors import not_allowed
 from fairbench.fields import Allowed, check_fields
+from fairbench.protocol.dataset_source import DatasetSource
+from fairbench.protocol.evaluation import Evaluation, check_curve, evaluation_description
 from fairbench.protocol.factory import Factory, is_factory, shown
+from fairbench.protocol.recipe import Recipe
+from fairbench.protocol.threat import Threat
 from fairbench.protocol.tuning import Tuning
 
 Parameter = bool | int | float | str
@@ -28,16 +29,6 @@ Parameter = bool | int | float | str
 PROTOCOL = "fairbench-2"
 """Version of the rules. The first one had one learning rate for all methods."""
 
-Norm = Literal["Linf", "L2"]
-Precision = Literal["fp32", "bf16"]
-Schedule = Literal["steps", "one-cycle"]
-Averaging = Literal["none", "ema"]
-Tier = Literal["screen", "fast", "full"]
-Engine = Literal["fairbench", "reference"]
-
-Count = Annotated[int, Allowed(at_least=1, words="1 or more")]
-BelowOne = Annotated[float, Allowed(at_least=0, below=1, words="[0, 1)")]
-Seed = Annotated[int, Allowed(at_least=0, below=2**31, words="0 to 2^31 - 1")]
 ModelName = Annotated[
     str, Allowed(holds=bool, words="a name of `fairbench list models`, file.py:factory or package.module:factory")
 ]
@@ -45,243 +36,11 @@ MethodName = Annotated[str, Allowed(holds=bool, words="a name of `fairbench list
 _NAME = re.compile(r"[a-z0-9_-][a-z0-9_.-]*")
 
 
-def _rising(drops: tuple[float, ...]) -> bool:
-    return list(drops) == sorted({drop for drop in drops if 0 < drop < 1})
-
-
 def _distinct(seeds: tuple[int, ...]) -> bool:
     return len({seed for seed in seeds if 0 <= seed < 2**31}) == len(seeds) > 0
 
 
-Drops = Annotated[tuple[float, ...], Allowed(holds=_rising, words="rising fractions of the training in (0, 1)")]
 Seeds = Annotated[tuple[int, ...], Allowed(holds=_distinct, words="distinct integers from 0 to 2^31 - 1")]
-
-
-def _rising_radii(radii: tuple[float, ...]) -> bool:
-    return list(radii) == sorted({radius for radius in radii if radius > 0})
-
-
-Radii = Annotated[
-    tuple[float, ...],
-    Allowed(holds=_rising_radii, words="rising radii above 0 in units of pixel values, such as ['2/255', '4/255']"),
-]
-Furthers = Annotated[
-    tuple[str, ...],
-    Allowed(holds=lambda names: all(names) and len(set(names)) == len(names), words="attacks, each of them once"),
-]
-
-Positions = Annotated[
-    tuple[int, ...],
-    Allowed(
-        holds=lambda found: len(set(found)) == len(found) and min(found, default=0) >= 0,
-        words="positions from 0, each of them once",
-    ),
-]
-Digest = Annotated[
-    str,
-    Allowed(
-        holds=lambda digest: not digest or re.fullmatch("[0-9a-f]{64}", digest),
-        words="64 lower-case hexadecimal digits, the SHA-256 of images and labels",
-    ),
-]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Exclusion:
-    """Published images that a suite does without.
-
-    Attributes:
-        why: a sentence for people; it enters no key.
-        train: positions in the published training set, from 0, in any order.
-        test: positions in the published test set.
-    """
-
-    why: str = ""
-    train: Positions = ()
-    test: Positions = ()
-
-    def __post_init__(self) -> None:
-        check_fields(self, prefix="dataset.exclude.")
-        if bool(self.why) != bool(self.train or self.test):
-            allowed = "a sentence that says why the images are left out, and none without images"
-            raise not_allowed(f"dataset.exclude.why = {self.why!r}", allowed)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PixelDigests:
-    """What a suite insists on: SHA-256, in hexadecimal, of the published images and labels that are not excluded.
-
-    Of a split's uint8 images (n, height, width, channels) in their order, then its labels as little-endian int64.
-
-    Attributes:
-        train: of the training split; "" checks nothing.
-        test: of the test split.
-    """
-
-    train: Digest = ""
-    test: Digest = ""
-
-    def __post_init__(self) -> None:
-        check_fields(self, prefix="dataset.pixels.")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DatasetSource:
-    """Where images come from and how the validation split is taken.
-
-    Attributes:
-        name: a built-in dataset (`fairbench list datasets`), or the display name of `file`.
-        file: an `.npz` file, relative to the suite file; its content, not its path, enters the key.
-        validation: share of the training images of every class held out, in (0, 0.5].
-        image_size: images are resized to this height and width; 0 keeps them as they are.
-        train_images: that many training images are drawn, validation included, each class in equal number, by a fixed
-            draw; 0 takes all.
-        exclude: published images that are left out before anything else.
-        pixels: what the remaining ones must be.
-    """
-
-    name: Annotated[str, Allowed(holds=bool, words="a name")]
-    file: str = ""
-    validation: Annotated[
-        float, Allowed(above=0, at_most=0.5, words="a share of the training set in (0, 0.5], such as 0.06 or '1/7'")
-    ] = 0.06
-    image_size: Annotated[
-        int, Allowed(holds=lambda n: n == 0 or n >= 8, words="0 (as stored) or at least 8 pixels")
-    ] = 0
-    train_images: Annotated[int, Allowed(at_least=0, words="a number of training images, or 0 for all of them")] = 0
-    exclude: Exclusion = Exclusion()
-    pixels: PixelDigests = PixelDigests()
-
-    def __post_init__(self) -> None:
-        check_fields(self, prefix="dataset.")
-
-    def restrictions(self) -> dict[str, object]:
-        """What identifies the data beside its name, as plain values; empty where the suite restricts nothing."""
-        given: dict[str, object] = {}
-        if self.train_images:
-            given["train_images"] = self.train_images
-        if self.exclude.train or self.exclude.test:
-            given["exclude"] = {"train": sorted(self.exclude.train), "test": sorted(self.exclude.test)}
-        if self.pixels.train or self.pixels.test:
-            given["pixels"] = asdict(self.pixels)
-        return given
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Threat:
-    """What an attacker may do, and the attack that training uses against it.
-
-    Attributes:
-        norm: the ball, intersected with [0, 1].
-        epsilon: its radius, in units of pixel values in [0, 1]; 0 (with step 0) only to evaluate: robust is clean then.
-        step: step size of the training attack, same unit.
-        steps: number of steps of the training attack.
-        attack_precision: arithmetic of the training attack; evaluation is always fp32.
-    """
-
-    norm: Norm = "Linf"
-    epsilon: float
-    step: float
-    steps: Annotated[int, Allowed(at_least=1, at_most=1000, words="1 to 1000")] = 10
-    attack_precision: Precision = "fp32"
-
-    def __post_init__(self) -> None:
-        check_fields(self, prefix="threat.")
-        if self.epsilon == self.step == 0:
-            return
-        limit = 1.0 if self.norm == "Linf" else math.inf
-        if not 0 < self.epsilon <= limit:
-            written = "written as a fraction of 255 such as '8/255' or as a decimal"
-            raise not_allowed(f"threat.epsilon = {self.epsilon!r}", f"a number in (0, {limit:g}], {written}")
-        if not 0 < self.step <= 2 * self.epsilon:
-            raise not_allowed(f"threat.step = {self.step!r}", "a positive number of at most twice epsilon")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
-    """How every method of a suite is optimised: SGD, the same schedule, augmentation and precision for all.
-
-    Attributes:
-        epochs: passes over the training split.
-        batch_size: images per step; the last batch of an epoch may be smaller.
-        learning_rate: the peak.
-        momentum: of SGD, without Nesterov.
-        weight_decay: on every parameter, biases and batch norm included.
-        schedule: `steps` multiplies the rate by `drop_factor` at each of `drops`; `one-cycle` rises linearly from 0
-            until `warmup` and falls linearly to 0, per step.
-        drops: fractions of the training; in a run of E epochs a drop acts from 0-based epoch round(f E).
-        drop_factor: multiplier at each drop.
-        warmup: fraction of the training at which `one-cycle` peaks.
-        crop_padding: zero padding of the random crop, in pixels; 0 switches it off.
-        flip: random horizontal flip.
-        averaging: `ema` evaluates an average of the weights (and buffers) over epochs in place of the last ones.
-        averaging_decay: d in average <- d average + (1 - d) weights, once per epoch.
-        averaging_start: fraction of the training at which averaging begins.
-        precision: arithmetic of the training forwards; `bf16` is autocast, weights stay fp32.
-    """
-
-    epochs: Annotated[int, Allowed(at_least=1, at_most=100_000, words="1 to 100000")]
-    batch_size: Count = 128
-    learning_rate: Annotated[float, Allowed(above=0, words="a positive number")] = 0.1
-    momentum: BelowOne = 0.9
-    weight_decay: BelowOne = 5e-4
-    schedule: Schedule = "steps"
-    drops: Drops = ()
-    drop_factor: Annotated[float, Allowed(above=0, at_most=1, words="(0, 1]")] = 0.1
-    warmup: BelowOne = 0.3
-    crop_padding: Annotated[int, Allowed(at_least=0, words="0 or more")] = 4
-    flip: bool = True
-    averaging: Averaging = "none"
-    averaging_decay: BelowOne = 0.85
-    averaging_start: BelowOne = 0.25
-    precision: Precision = "fp32"
-
-    def __post_init__(self) -> None:
-        check_fields(self, prefix="recipe.")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Evaluation:
-    """How a trained model is judged.
-
-    Attributes:
-        tier: `screen` is PGD-20, on both checkpoints; `full` adds AutoAttack standard on the selected one; `fast`
-            leaves its last two attacks out but for an audit: a sample of the images that survive the first two faces
-            them, and whatever makes them look necessary promotes the run to `full`.
-        pgd_steps: steps of the evaluating PGD, on validation and test.
-        pgd_step: its step size, in units of pixel values.
-        seed: of the attacks' noise; it is not the training seed.
-        batch_size: images attacked together; the resume unit of AutoAttack.
-        engine: of AutoAttack; `fairbench` draws noise for each image, `reference` is pyautoattack, for arbitration.
-        search: arithmetic in which our engine looks for breaks; each one is verified in fp32, so that `bf16` can miss
-            breaks but not invent them.
-        audit: share of the survivors of each class that `fast` attacks in full; at least one image of each.
-        curve: radii at which every class is judged as well, by the attacks of the tier; see
-            `fairbench.evaluation.curve`. Like `attacks`, it enters a key only where it is given, and no comparison of
-            rows.
-        attacks: what else is tried on the selected checkpoint, by name and settings; see `fairbench.attacks.further`.
-    """
-
-    tier: Tier = "full"
-    pgd_steps: Annotated[int, Allowed(at_least=1, at_most=10_000, words="1 to 10000")] = 20
-    pgd_step: Annotated[float, Allowed(at_least=0, words="0 or more")]
-    seed: Seed = 0
-    batch_size: Count = 500
-    engine: Engine = "fairbench"
-    search: Precision = "fp32"
-    audit: Annotated[float, Allowed(above=0, at_most=1, words="a share of the survivors in (0, 1]")] = 0.1
-    curve: Radii = ()
-    attacks: Furthers = ()
-
-    def __post_init__(self) -> None:
-        check_fields(self, prefix="evaluation.")
-        if self.search != "fp32" and self.engine == "reference":
-            allowed = "fp32 with the reference engine, which searches in the precision of the model"
-            raise not_allowed(f"evaluation.search = {self.search!r}", allowed)
-
-
-ADDED = ("curve", "attacks")
-"""Fields of an evaluation that add verdicts and change none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -402,25 +161,6 @@ def protocol_description(suite: Suite, *, dataset_digest: str) -> dict[str, obje
     if is_factory(suite.model):
         description["network"] = described_factory(suite.model_factory)
     return description | ({"tuning": asdict(suite.tuning)} if suite.tuning else {})
-
-
-def evaluation_description(evaluation: Evaluation) -> dict[str, object]:
-    """An evaluation as plain values; of what is optional, only what is asked for."""
-    described = asdict(evaluation)
-    for name in ADDED:
-        asked = list(described.pop(name))
-        described |= {name: asked} if asked else {}
-    return described
-
-
-def check_curve(threat: Threat, evaluation: Evaluation) -> None:
-    """Refuse radii that a norm does not have.
-
-    Raises:
-        UserError: if one exceeds 1 on L-inf.
-    """
-    if threat.norm == "Linf" and max(evaluation.curve, default=0.0) > 1:
-        raise not_allowed(f"evaluation.curve = {list(evaluation.curve)!r}", "radii of at most 1 where the norm is Linf")
 
 
 def described_factory(factory: Factory) -> dict[str, object]:

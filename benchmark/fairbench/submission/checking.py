@@ -18,7 +18,8 @@ from fairbench.errors import UserError
 from fairbench.evaluation.circumstances import recorded_versions
 from fairbench.external.sample import Sample
 from fairbench.outcomes.store import Outcomes
-from fairbench.protocol.suite import DatasetSource, Suite
+from fairbench.protocol.dataset_source import DatasetSource
+from fairbench.protocol.suite import Suite
 from fairbench.protocol.suite_file import load_suite, suite_names
 from fairbench.submission import code, record, replanning, row, weights
 from fairbench.submission.images import tested_images

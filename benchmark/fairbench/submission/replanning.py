@@ -17,7 +17,8 @@ from fairbench.method import registry
 from fairbench.method.contract import Method
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.tuned_rates import known_rates
-from fairbench.protocol.suite import Evaluation, Parameter, Suite
+from fairbench.protocol.evaluation import Evaluation
+from fairbench.protocol.suite import Parameter, Suite
 from fairbench.protocol.tuning import Trial, TunedMethod
 
 

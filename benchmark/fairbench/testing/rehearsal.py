@@ -14,7 +14,7 @@ from fairbench.data.dataset import Split
 from fairbench.method.contract import Batch, ClassStatistics, Method, Setup, Validation
 from fairbench.method.sampling import class_shares
 from fairbench.models import build_model
-from fairbench.protocol.suite import Precision, Threat
+from fairbench.protocol.threat import Precision, Threat
 from fairbench.seeding import derived_seed, generator
 from fairbench.testing.trial import Trial, short_run
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fairbench.method.schedule import begins_at
-from fairbench.protocol.suite import Recipe
+from fairbench.protocol.recipe import Recipe
 
 
 class WeightAverage:

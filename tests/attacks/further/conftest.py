@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from fairbench.attacks.further.trying import Tried, Trying
 from fairbench.progress import silent
-from fairbench.protocol.suite import Evaluation, Threat
+from fairbench.protocol.evaluation import Evaluation
+from fairbench.protocol.threat import Threat
 
 
 @pytest.fixture

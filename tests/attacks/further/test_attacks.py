@@ -23,7 +23,7 @@ from fairbench.attacks.further.targeted import Targeted
 from fairbench.attacks.further.trying import Tried
 from fairbench.attacks.further.weather import fog, plasma, snow
 from fairbench.attacks.standard.noise import ImageNoise
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 
 Digits = tuple[Tensor, Tensor]
 Try = Callable[..., Tried]

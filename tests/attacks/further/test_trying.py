@@ -14,7 +14,7 @@ from fairbench.attacks.further.contract import ChunkNoise
 from fairbench.attacks.further.pgd_restarts import PGDRestarts
 from fairbench.attacks.further.trying import Tried
 from fairbench.errors import UserError
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 
 Digits = tuple[Tensor, Tensor]
 Try = Callable[..., Tried]

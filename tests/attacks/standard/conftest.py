@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fairbench import Threat
 from fairbench.attacks.reference import reference_attack
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Norm
+from fairbench.protocol.threat import Norm
 
 EPSILON = {"Linf": 0.06, "L2": 0.4}
 

@@ -14,7 +14,7 @@ from fairbench.attacks.standard.apgd import _checkpoints, apgd
 from fairbench.attacks.standard.found import Found
 from fairbench.attacks.standard.noise import ImageNoise
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Norm
+from fairbench.protocol.threat import Norm
 from fairbench.training.passes import PassCounter
 from fixture_types import Call
 

@@ -12,7 +12,7 @@ from fairbench.attacks.ball import Ball
 from fairbench.attacks.standard.fab import _step, fab
 from fairbench.attacks.standard.found import Found
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Norm, Threat
+from fairbench.protocol.threat import Norm, Threat
 from fairbench.training.passes import PassCounter
 from fixture_types import Call
 

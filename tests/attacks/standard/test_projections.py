@@ -10,7 +10,7 @@ from pyautoattack.fab_projections import projection_l2, projection_linf
 from torch import Tensor
 
 from fairbench.attacks.standard.projections import shortest_move
-from fairbench.protocol.suite import Norm
+from fairbench.protocol.threat import Norm
 
 NORMS: list[Norm] = ["Linf", "L2"]
 LIBRARY: dict[Norm, Any] = {"Linf": projection_linf, "L2": projection_l2}

@@ -14,7 +14,7 @@ from fairbench.attacks.standard.noise import ImageNoise
 from fairbench.attacks.standard.rechecking import lead, rechecked
 from fairbench.protocol.attack_names import ATTACKS
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Norm
+from fairbench.protocol.threat import Norm
 
 QUICK = AutoAttackSettings(apgd_iterations=20, fab_iterations=15, square_queries=150, targets=3)
 NORMS: list[Norm] = ["Linf", "L2"]

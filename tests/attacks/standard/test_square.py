@@ -19,7 +19,7 @@ from fairbench.attacks.standard.noise import ImageNoise
 from fairbench.attacks.standard.square import square
 from fairbench.attacks.standard.windows import Bumps, Squares, windows
 from fairbench.protocol.autoattack_settings import AutoAttackSettings
-from fairbench.protocol.suite import Norm
+from fairbench.protocol.threat import Norm
 from fairbench.training.passes import PassCounter
 from fixture_types import Call
 

@@ -9,7 +9,7 @@ import torch
 from fairbench.external.zoo import zoo_model, zoo_names
 from fairbench.external.zoo.models import _PUBLISHED_AT_0_031, _architecture, _board
 from fairbench.external.zoo.robustbench_import import quiet
-from fairbench.protocol.suite import Norm
+from fairbench.protocol.threat import Norm
 
 pytestmark = pytest.mark.usefixtures("real_robustbench", "no_network")
 

@@ -4,7 +4,7 @@ import torch
 
 from fairbench.attacks import measured_logits
 from fairbench.method.losses import cross_entropy, kl_divergence
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 from fairbench.training.passes import PassCounter
 from fairbench_methods.parts.trades_halves import boundary_attack, trades_losses
 from fixture_types import Call

@@ -10,8 +10,9 @@ from click.testing import CliRunner
 
 from fairbench import load_suite
 from fairbench.cli import main
+from fairbench.protocol.dataset_source import Exclusion, PixelDigests
 from fairbench.protocol.factory import Factory
-from fairbench.protocol.suite import Exclusion, MethodDefaults, PixelDigests, Suite
+from fairbench.protocol.suite import MethodDefaults, Suite
 from fairbench.protocol.suite_file import suite_names
 from fairbench.report.paper.protocol_text import KEY_NAMES, protocol_text
 from fairbench.statistics import KEYS

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from fairbench.attacks.ball import Ball, Region
 from fairbench.attacks.standard.noise import NoiseSource
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 
 Points = Tensor | Iterable[Tensor]
 """(n, channels, height, width) in [0, 1]; or several of these."""

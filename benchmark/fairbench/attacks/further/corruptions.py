@@ -25,7 +25,7 @@ from fairbench.attacks.further.contract import ChunkNoise
 from fairbench.attacks.further.elastic import elastic
 from fairbench.attacks.further.weather import fog, snow
 from fairbench.method.hyperparameter import hyperparameter
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 
 Corruption = Callable[[Tensor, Any, ChunkNoise], Tensor]
 """Images, strength (a number, or several, as the function says) and noise to images."""

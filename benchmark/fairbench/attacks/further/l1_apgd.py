@@ -25,7 +25,7 @@ from fairbench.attacks.standard.apgd import targeted_dlr
 from fairbench.attacks.standard.attack import likeliest_wrong
 from fairbench.method.hyperparameter import hyperparameter
 from fairbench.method.losses import cross_entropy
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 
 STAGES = ((3.0, 0.3), (2.0, 0.3), (1.0, 0.4))
 """Radius in units of the radius, and share of the iterations."""

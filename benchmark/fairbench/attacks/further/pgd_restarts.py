@@ -12,7 +12,7 @@ from fairbench.attacks.further.contract import ChunkNoise
 from fairbench.attacks.pgd import pgd
 from fairbench.method.hyperparameter import hyperparameter
 from fairbench.method.losses import cross_entropy, margin
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 
 Loss = Literal["both", "ce", "margin"]
 

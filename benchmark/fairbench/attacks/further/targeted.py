@@ -16,7 +16,7 @@ from fairbench.attacks.further.pgd_restarts import uniform
 from fairbench.attacks.pgd import pgd
 from fairbench.method.hyperparameter import hyperparameter
 from fairbench.method.losses import margin
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,8 @@ from fairbench.foreign_code import run_foreign
 from fairbench.identity import content_key
 from fairbench.models.fingerprint import tensors_sha256, weights_sha256
 from fairbench.progress import Progress
-from fairbench.protocol.suite import Evaluation, Threat
+from fairbench.protocol.evaluation import Evaluation
+from fairbench.protocol.threat import Threat
 from fairbench.seeding import derived_seed
 
 VERSION = 1

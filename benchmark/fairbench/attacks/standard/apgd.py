@@ -22,7 +22,7 @@ from fairbench.attacks.standard.noise import NoiseSource
 from fairbench.attacks.standard.rechecking import rechecked
 from fairbench.attacks.standard.steady import steady
 from fairbench.attacks.standard.targets import Pairs, target_by_target
-from fairbench.protocol.suite import Norm, Threat
+from fairbench.protocol.threat import Norm, Threat
 
 RHO = 0.75
 """A step is halved if at most this share of the iterations since the last checkpoint raised the loss."""

@@ -13,7 +13,7 @@ from fairbench.attacks.standard.square import square
 from fairbench.attacks.standard.steady import steady
 from fairbench.protocol.attack_names import ATTACKS
 from fairbench.protocol.autoattack_settings import STANDARD, AutoAttackSettings
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 
 VERSION = 4
 """Of the engine: whatever may change a verdict raises it, and no log of verdicts is continued by another version."""

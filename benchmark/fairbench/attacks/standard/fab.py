@@ -27,7 +27,7 @@ from fairbench.attacks.standard.projections import shortest_move
 from fairbench.attacks.standard.rechecking import rechecked
 from fairbench.attacks.standard.steady import steady
 from fairbench.attacks.standard.targets import Pairs, target_by_target
-from fairbench.protocol.suite import Norm, Threat
+from fairbench.protocol.threat import Norm, Threat
 
 ALPHA_MAX = 0.1
 """Largest weight of the projection of the clean image."""

@@ -17,7 +17,7 @@ their stop, which takes thirty times as long on 32 x 32 colour images and six ti
 import torch
 from torch import Tensor
 
-from fairbench.protocol.suite import Norm
+from fairbench.protocol.threat import Norm
 
 SMALLEST_WEIGHT = 1e-8
 """Up to here a weight counts as zero on L2, as in the reference: the pixel would take too long to matter."""

@@ -24,7 +24,7 @@ from fairbench.attacks.standard.noise import NoiseSource
 from fairbench.attacks.standard.rechecking import lead, rechecked
 from fairbench.attacks.standard.steady import steady
 from fairbench.attacks.standard.windows import Windows, windows
-from fairbench.protocol.suite import Threat
+from fairbench.protocol.threat import Threat
 
 BLOCK = 100
 """Queries drawn at once. It is part of the name of the noise: another value draws other numbers."""

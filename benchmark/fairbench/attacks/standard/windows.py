@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fairbench.attacks.ball import Ball
-from fairbench.protocol.suite import Norm
+from fairbench.protocol.threat import Norm
 
 
 class Windows(Protocol):

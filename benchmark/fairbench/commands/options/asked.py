@@ -8,7 +8,8 @@ import click
 
 from fairbench.commands.options.option import FILE, option
 from fairbench.commands.options.weights import Weights
-from fairbench.protocol.suite import Engine, Norm, Precision, Tier
+from fairbench.protocol.evaluation import Engine, Tier
+from fairbench.protocol.threat import Norm, Precision
 
 _TIERS: dict[str, Tier] = {"autoattack": "full", "pgd20": "screen"}
 """Attacks that say how far an evaluation goes, the higher tier first."""

@@ -7,7 +7,8 @@ from typing import get_args
 import click
 
 from fairbench.commands.options.option import FILE, NEW_FILE, option
-from fairbench.protocol.suite import Engine, Precision, Tier
+from fairbench.protocol.evaluation import Engine, Tier
+from fairbench.protocol.threat import Precision
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from torch import nn
 from fairbench.errors import UserError, unknown
 from fairbench.external.zoo.robustbench_import import quiet, robustbench
 from fairbench.external.zoo.weights import Weights
-from fairbench.protocol.suite import Norm
+from fairbench.protocol.threat import Norm
 
 BOARDS: tuple[tuple[str, Norm], ...] = (("cifar10", "Linf"), ("cifar10", "L2"), ("cifar100", "Linf"))
 """Boards of RobustBench, by dataset and norm, whose models can be evaluated here."""

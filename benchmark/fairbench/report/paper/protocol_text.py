@@ -13,8 +13,10 @@ from fairbench.method.schedule import drops_from
 from fairbench.models import describe
 from fairbench.outcomes.tuned_rates import rates_of
 from fairbench.protocol.autoattack_settings import STANDARD
+from fairbench.protocol.dataset_source import Exclusion, PixelDigests
 from fairbench.protocol.factory import Factory, is_factory, shown
-from fairbench.protocol.suite import Exclusion, PixelDigests, Recipe, Suite, protocol_description
+from fairbench.protocol.recipe import Recipe
+from fairbench.protocol.suite import Suite, protocol_description
 from fairbench.protocol.thresholds import (
     BOOTSTRAP_SEED,
     DOUBT,
