@@ -177,7 +177,7 @@ class Bright(Clean):
         done = cli("check-method", "mine.py")
         assert done.exit_code == 1
         assert "clean: 19 passed." in done.output
-        assert "bright: 16 passed, 1 failed." in done.output
+        assert "bright: 18 passed, 1 failed." in done.output
         assert "inside-threat: It trains on pixels from 0 to 1.1; allowed: [0, 1]." in done.output
         assert "What to do: Take epsilon and step from `self.threat`, keep pixels in [0, 1]" in done.output
 
@@ -203,7 +203,7 @@ class Bright(Clean):
         (tmp_path / "two.toml").write_text(SUITE)
         checked = cli("check-method", "mine.py")
         assert checked.exit_code == 0, checked.output
-        assert "clean: 16 passed, 1 expected failure." in checked.output
+        assert "clean: 18 passed, 1 expected failure." in checked.output
         run = cli("run-all", "--suite", "two.toml", "--plugin", "mine.py", "--method", "clean", "--jobs", "1")
         assert run.exit_code == 0, run.output
         provenance = read_outcomes(tmp_path / "results/two/clean/seed0.parquet").provenance

@@ -87,7 +87,7 @@ def behaviour(model: nn.Module, images: Tensor, *, classes: int, batch_size: int
             dependent = dependent or bool(_distance(first, parted).median() > NOTABLE_BATCH_DISTANCE)
             probabilities = probabilities and bool((first > -1e-5).all() & (first < 1 + 1e-5).all())
             spreads.append(first.amax(dim=1) - first.amin(dim=1))
-        squashed = squashed_by(model, unit_images(images[:PARTED]))
+        squashed = squashed_by(model, unit_images(images[: min(PARTED, batch_size)]))
         training = [name or type(model).__name__ for name, module in model.named_modules() if module.training]
     return Behaviour(
         randomised=randomised,

@@ -282,7 +282,7 @@ class _Training:
     def _close_epoch(self, loss: float | None) -> None:
         """Average, validate, select, and write the history of the epoch."""
         state, method = self.state, self.method
-        seen = unit(self.validation_split.images[:LOOKED_AT])
+        seen = unit(self.validation_split.images[: min(LOOKED_AT, self.run.recipe.batch_size)])
         check_same(self.model, self.averaged, seen, method=type(method).__name__)
         if self._steers:  # by what the gate and the next epoch are given
             last = state.epoch + 1 == self.run.recipe.epochs
