@@ -10,6 +10,7 @@ import pytest
 import torch
 from click.testing import Result
 
+from fairbench.identity import content_key
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.receipt import outcomes_sha256, read_receipt, receipt_file
 from fairbench.outcomes.store import Outcomes, no_rows, read_outcomes, write_outcomes
@@ -207,7 +208,9 @@ class TestRefused:
         assert "--dataset tiny.npz is not the submission's dataset, digits." in self.refused(cli(*VERIFY))
         outcomes = read_outcomes(FILE)
         rows = outcomes.rows.assign(index=(outcomes.rows["index"] + 539).astype("int32"))
-        write_outcomes(FILE, replace(outcomes, rows=rows))
+        description["external"]["images"] = content_key({"indices": rows["index"].tolist()})
+        described = replace(outcomes.provenance, description=description)
+        write_outcomes(FILE, Outcomes(rows=rows, provenance=described))
         assert "has 569 test images or more, digits has 539." in self.refused(cli("verify", FILE, *MODEL))
 
     @pytest.mark.parametrize("size", ["8", -1, None])

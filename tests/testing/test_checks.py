@@ -380,10 +380,10 @@ class HiddenCopy(Good):
     """The attack goes through a copy that nobody counts."""
 
     def attacked(self, batch: Batch) -> Tensor:
-        assert isinstance(self.model, Normalised)
-        twin, mean, std = copy.deepcopy(self.model.network).eval(), self.model.mean, self.model.std
+        plain = copy.deepcopy(self.model.network if isinstance(self.model, Normalised) else self.model).eval()
+        mean, std = (self.model.mean, self.model.std) if isinstance(self.model, Normalised) else (0, 1)
         points = batch.images.clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(cross_entropy(twin((points - mean) / std), batch.labels).sum(), points)
+        (gradient,) = torch.autograd.grad(cross_entropy(plain((points - mean) / std), batch.labels).sum(), points)
         return (batch.images + self.threat.epsilon * gradient.sign()).clamp(0, 1)
 
 

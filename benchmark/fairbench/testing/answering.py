@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch import nn
 
 from fairbench.testing.check import CheckFailedError
@@ -33,13 +34,14 @@ def any_network_is_trained_or_refused(trial: Trial) -> None:
     classes, channels = trial.dataset.classes, trial.dataset.channels
     for called, build in _NETWORKS.items():
         network = partial(build, classes, channels)
-        if trial.cls().refuses(network()):
-            continue
-        try:
-            take_finite_steps(Rehearsal(trial, network=network))
-        except Exception as error:
-            error.add_note(f"with {called}, which `refuses` lets pass")
-            raise
+        with torch.random.fork_rng(devices=[]):  # weights at the start, and drop-out
+            if trial.cls().refuses(network()):
+                continue
+            try:
+                take_finite_steps(Rehearsal(trial, network=network))
+            except Exception as error:
+                error.add_note(f"with {called}, which `refuses` lets pass")
+                raise
 
 
 def _without_batch_norm(classes: int, channels: int) -> nn.Module:
