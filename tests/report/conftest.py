@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from browsing import opened
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from fairbench.boards.building import build_boards
@@ -44,21 +45,8 @@ def address(site: Path, results: Path, write_run: Callable[..., Path]) -> str:
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
     """The opened page; whatever it logs or asks for beyond itself fails the test."""
-    page = browser.new_page()
-    page.set_default_timeout(30_000)
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-    page.on("request", lambda request: complaints.append(request.url) if strange(request.url, address) else None)
-    page.goto(address)
-    yield page
-    page.close()
-    assert not complaints
-
-
-def strange(url: str, address: str) -> bool:
-    """Whether a request is neither for the page itself nor for a file of its site."""
-    return not url.startswith(address.removesuffix("index.html"))
+    with opened(browser, address) as page:
+        yield page
 
 
 def write_board(write_run: Callable[..., Path]) -> None:

@@ -7,7 +7,8 @@ Whatever is accepted here works behind it: a network for other images, of anothe
 outputs is a sentence now, and not a traceback or a wrong number in an hour.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from textwrap import shorten
 
@@ -72,17 +73,15 @@ def look(model: nn.Module, images: Tensor, *, called: str, classes: int | None =
             f"{called} has weights that do not exist before its first call ({lazy[0]!r}): call it once in its factory, "
             "on images of this size, or give its layers their sizes."
         )
-    given, held = images.clone(), held_by(model)
+    given = images.clone()
     version = given._version  # noqa: SLF001  torch counts what is written into a tensor, and nowhere else says so
     try:
-        with frozen(model), private_randomness(0), torch.no_grad():
+        with buffers_kept(model), frozen(model), private_randomness(0), torch.no_grad():
             logits = model(given)
     except (Exception, SystemExit) as error:  # the border to foreign code: the user shall see whatever it raises
         if isinstance(error, Exception) and is_out_of_memory(error):
             raise
         raise UserError(_refusal(model, images, error, called=called)) from error
-    finally:
-        put_back(model, held)
     if not (isinstance(logits, Tensor) and logits.is_floating_point()):
         kind = f"a tensor of {logits.dtype}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         raise UserError(
@@ -96,17 +95,17 @@ def look(model: nn.Module, images: Tensor, *, called: str, classes: int | None =
     return Looked(model=found, classes=logits.shape[1], remarks=(WRITES,) if writes else ())
 
 
-def held_by(model: nn.Module) -> dict[str, Tensor]:
-    """What a forward may write into a model, as it is now."""
-    return {name: buffer.clone() for name, buffer in model.named_buffers()}
-
-
-def put_back(model: nn.Module, held: Mapping[str, Tensor]) -> None:
+@contextmanager
+def buffers_kept(model: nn.Module) -> Iterator[None]:
     """Give a model the buffers back that it had; a forward that switches batch norm to train mode moves them."""
-    with torch.no_grad():
-        for name, buffer in model.named_buffers():
-            if name in held and not torch.equal(buffer, held[name]):
-                buffer.copy_(held[name])
+    held = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                if name in held and not torch.equal(buffer, held[name]):
+                    buffer.copy_(held[name])
 
 
 def _refusal(model: nn.Module, images: Tensor, error: BaseException, *, called: str) -> str:

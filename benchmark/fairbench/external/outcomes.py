@@ -21,7 +21,7 @@ from fairbench.errors import UserError
 from fairbench.evaluation.chance import chance_remark
 from fairbench.evaluation.circumstances import circumstances
 from fairbench.evaluation.judgement import Judgement, judge
-from fairbench.external.first_look import held_by, put_back
+from fairbench.external.first_look import buffers_kept
 from fairbench.external.head_norm import RECONSTRUCTION
 from fairbench.external.run import ExternalRun
 from fairbench.outcomes.comparability import asked_tier, contained
@@ -84,7 +84,7 @@ def compute_outcomes(
     """
     sample, device = run.sample, run.device
     with ExitStack() as stack:
-        stack.callback(put_back, run.model, held_by(run.model))
+        stack.enter_context(buffers_kept(run.model))
         if results is not None:
             check_writable(run.result_file(results).parent)
         if work_dir is None:

@@ -1,30 +1,15 @@
 """axe-core finds nothing serious on the pages, whatever their colours and width."""
 
 import shutil
-from pathlib import Path
-from typing import Any
 
 import pytest
+from browsing import findings
 from playwright.sync_api import Page
-
-AXE = (Path(__file__).parent / "assets" / "axe.min.js").read_text(encoding="utf-8")
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not shutil.which("chromium"), reason="needs Debian's chromium on the path"),
 ]
-
-
-def findings(page: Page) -> list[str]:
-    """Violations that axe calls serious or critical, with the first element of each."""
-    found: list[dict[str, Any]] = page.evaluate(f"() => {{ {AXE}; return axe.run({{ preload: false }}) }}")[
-        "violations"
-    ]
-    return [
-        f"{one['id']} ({one['impact']}): {one['nodes'][0]['html'][:200]} {one['nodes'][0].get('failureSummary', '')}"
-        for one in found
-        if one["impact"] in {"serious", "critical"}
-    ]
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 360)])

@@ -2,17 +2,15 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
+from browsing import findings, opened
 from playwright.sync_api import Browser
 
 from fairbench.boards.building import build_boards
 from fairbench.boards.releases import read_releases, release, unreleased
 from fairbench.report.site.page import History, write_site
 from fixture_types import WriteRun
-
-AXE = (Path(__file__).parent / "assets" / "axe.min.js").read_text(encoding="utf-8")
 
 pytestmark = [
     pytest.mark.browser,
@@ -36,28 +34,17 @@ def site(results: Path, write_run: WriteRun, tmp_path: Path) -> Path:
 
 
 def test_every_kind_of_page_is_sound(browser: Browser, site: Path) -> None:
-    complaints: list[str] = []
-    page = browser.new_page()
-    page.set_default_timeout(30_000)
-    page.on("console", lambda message: complaints.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-    page.on("request", lambda asked: None if asked.url.startswith(site.as_uri()) else complaints.append(asked.url))
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        for name in ("history.html", "versions/digits-1/index.html"):
-            page.goto((site / name).as_uri())
-            found: list[dict[str, Any]] = page.evaluate(f"() => {{ {AXE}; return axe.run({{ preload: false }}) }}")[
-                "violations"
-            ]
-            serious = [one for one in found if one["impact"] in {"serious", "critical"}]
-            assert not serious, (name, serious[0]["id"], serious[0]["nodes"][0]["html"])
-    page.goto((site / "index.html").as_uri())
-    page.get_by_role("link", name="Released versions").click()
-    assert page.get_by_role("heading", name="Since the last version").is_visible()
-    page.get_by_role("link", name="The board of version 1").click()
-    assert page.get_by_text("This is version 1 of the board digits").is_visible()
-    assert page.get_by_role("cell", name="BRAVO").count() == 0
-    page.get_by_role("link", name="The board of today").click()
-    assert page.url == (site / "index.html").as_uri()
-    page.close()
-    assert not complaints
+    with opened(browser, (site / "index.html").as_uri()) as page:
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            for name in ("history.html", "versions/digits-1/index.html"):
+                page.goto((site / name).as_uri())
+                assert not findings(page), name
+        page.goto((site / "index.html").as_uri())
+        page.get_by_role("link", name="Released versions").click()
+        assert page.get_by_role("heading", name="Since the last version").is_visible()
+        page.get_by_role("link", name="The board of version 1").click()
+        assert page.get_by_text("This is version 1 of the board digits").is_visible()
+        assert page.get_by_role("cell", name="BRAVO").count() == 0
+        page.get_by_role("link", name="The board of today").click()
+        assert page.url == (site / "index.html").as_uri()

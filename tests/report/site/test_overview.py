@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import findings, opened
 from playwright.sync_api import Browser
 
 from fairbench.boards.board import Board, Boards
@@ -19,8 +20,6 @@ from fairbench.report.site.addresses import suite_pages
 from fairbench.report.site.overview import overview
 from fairbench.report.site.page import History, pages, report_is_current, write_site
 from fixture_types import WriteRun
-
-AXE = (Path(__file__).parent / "assets" / "axe.min.js").read_text(encoding="utf-8")
 
 
 class Links(HTMLParser):
@@ -173,32 +172,23 @@ def test_the_pages_are_sound_in_a_browser(browser: Browser, results: Path, write
     write_suites(write_run)
     boards = build_boards(results, draws=100)
     index = write_site(boards, tmp_path, literature=literature())[0]
-    complaints: list[str] = []
-    page = browser.new_page()
-    page.set_default_timeout(30_000)
-    page.on("console", lambda message: complaints.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-    page.on("request", lambda asked: None if asked.url.startswith(tmp_path.as_uri()) else complaints.append(asked.url))
-    for scheme, width, name in product(("light", "dark"), (1280, 360), ("index.html", "suites/digits.html")):
-        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        page.set_viewport_size({"width": width, "height": 800})
-        page.goto((tmp_path / name).as_uri())
-        found = page.evaluate(f"() => {{ {AXE}; return axe.run({{ preload: false }}) }}")["violations"]
-        serious = [one for one in found if one["impact"] in {"serious", "critical"}]
-        assert not serious, (name, serious[0]["id"], serious[0]["nodes"][0]["html"])
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    page.goto(index.as_uri())
-    page.get_by_role("link", name=re.compile("suite = mnist")).click()
-    page.wait_for_url("**/suites/mnist.html#board-mnist-*")
-    page.get_by_role("link", name="All suites").click()
-    page.get_by_role("link", name="FAIR").first.click()
-    page.wait_for_url("**/methods/board-digits-*/fair.html")
-    page.get_by_role("link", name="Back to the board").click()
-    page.wait_for_url("**/suites/digits.html#board-digits-*")
-    board = board_named(boards, "mnist")
-    page.goto("about:blank")
-    page.goto(f"{index.as_uri()}#{anchor(board)}?sort=average&order=desc")
-    page.wait_for_url(f"**/suites/mnist.html#{anchor(board)}?sort=average*")
-    assert page.locator("th[data-column=average]").get_attribute("aria-sort") == "descending"
-    page.close()
-    assert not complaints
+    with opened(browser, index.as_uri()) as page:
+        for scheme, width, name in product(("light", "dark"), (1280, 360), ("index.html", "suites/digits.html")):
+            page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            page.set_viewport_size({"width": width, "height": 800})
+            page.goto((tmp_path / name).as_uri())
+            assert not findings(page), name
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        page.goto(index.as_uri())
+        page.get_by_role("link", name=re.compile("suite = mnist")).click()
+        page.wait_for_url("**/suites/mnist.html#board-mnist-*")
+        page.get_by_role("link", name="All suites").click()
+        page.get_by_role("link", name="FAIR").first.click()
+        page.wait_for_url("**/methods/board-digits-*/fair.html")
+        page.get_by_role("link", name="Back to the board").click()
+        page.wait_for_url("**/suites/digits.html#board-digits-*")
+        board = board_named(boards, "mnist")
+        page.goto("about:blank")
+        page.goto(f"{index.as_uri()}#{anchor(board)}?sort=average&order=desc")
+        page.wait_for_url(f"**/suites/mnist.html#{anchor(board)}?sort=average*")
+        assert page.locator("th[data-column=average]").get_attribute("aria-sort") == "descending"

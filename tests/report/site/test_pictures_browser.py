@@ -9,13 +9,13 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from browsing import findings, opened, strange
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from fairbench.boards.building import build_boards
 from fairbench.outcomes.literature import Published, Reported
 from fairbench.report.site.page import write_site
 
-AXE = (Path(__file__).parent / "assets" / "axe.min.js").read_text(encoding="utf-8")
 ROWS = 24
 BOXES = "found => found.map(text => text.getBoundingClientRect()).map(b => [b.x, b.y, b.width, b.height])"
 CENTRES = (
@@ -83,26 +83,13 @@ def index(crowded: Path, results: Path, write_run: Callable[..., Path]) -> str:
 @pytest.fixture
 def shown(browser: Browser, index: str) -> Iterator[Page]:
     """The opened index; whatever a page logs or asks for beyond pages of the site fails the test."""
-    page = browser.new_page()
-    page.set_default_timeout(30_000)
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-    page.on("request", lambda request: complaints.append(request.url) if strange(request.url, index) else None)
-    page.goto(index)
-    yield page
-    page.close()
-    assert not complaints
+    with opened(browser, index) as page:
+        yield page
 
 
 def open_method(page: Page) -> None:
     page.locator("table.ranking .name", has_text="PGD-AT").click()
     page.wait_for_url("**/methods/**/pgd-at.html")
-
-
-def strange(url: str, index: str) -> bool:
-    """Whether a request is for anything but a file of the site."""
-    return not url.startswith(index.removesuffix("index.html"))
 
 
 def picture(page: Page, drawing: str) -> Locator:
@@ -298,9 +285,7 @@ def test_axe_finds_nothing_serious_on_a_method(shown: Page, scheme: str, width: 
     open_method(shown)
     assert shown.locator("figure[data-drawing] svg").count() == 4
     shown.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
-    violations = shown.evaluate(f"() => {{ {AXE}; return axe.run({{ preload: false }}) }}")["violations"]
-    serious = [one for one in violations if one["impact"] in {"serious", "critical"}]
-    assert not [(one["id"], one["nodes"][0]["html"][:200]) for one in serious]
+    assert not findings(shown)
 
 
 HOSTILE = """"'><script>alert(1)</script><img src=x onerror=alert(2)> 😀 a/b \\u202e & {{ 7 * 7 }}"""

@@ -17,12 +17,10 @@ def gaussian_blur(images: Tensor, deviation: float, noise: ChunkNoise) -> Tensor
     """A kernel of that standard deviation, in pixels."""
     del noise
     reach = min(max(1, round(4 * deviation)), min(images.shape[2:]) - 1)
-    offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
-    kernel = (-0.5 * (offsets / deviation) ** 2).softmax(dim=0)
+    kernel = _bell(torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype), deviation)
     channels = images.shape[1]
     rows, columns = (kernel.view(shape).expand(channels, 1, *shape[2:]) for shape in ((1, 1, -1, 1), (1, 1, 1, -1)))
-    padded = F.pad(images, (reach, reach, reach, reach), mode="reflect")
-    return F.conv2d(F.conv2d(padded, rows, groups=channels), columns, groups=channels)
+    return F.conv2d(F.conv2d(_reflected(images, reach), rows, groups=channels), columns, groups=channels)
 
 
 def defocus_blur(images: Tensor, strength: tuple[float, float], noise: ChunkNoise) -> Tensor:
@@ -32,10 +30,9 @@ def defocus_blur(images: Tensor, strength: tuple[float, float], noise: ChunkNois
     reach = min(math.ceil(radius) + 1, min(images.shape[2:]) - 1)
     offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
     disk = (offsets[:, None] ** 2 + offsets**2 <= radius**2).to(images.dtype)
-    soft = (-0.5 * (torch.arange(-1.0, 2, device=images.device) / softness) ** 2).softmax(dim=0)
+    soft = _bell(torch.arange(-1.0, 2, device=images.device), softness)
     kernel = F.conv2d((disk / disk.sum())[None, None], torch.outer(soft, soft)[None, None], padding=1)
-    padded = F.pad(images, (reach, reach, reach, reach), mode="reflect")
-    return F.conv2d(padded, kernel.expand(images.shape[1], 1, -1, -1), groups=images.shape[1])
+    return F.conv2d(_reflected(images, reach), kernel.expand(images.shape[1], 1, -1, -1), groups=images.shape[1])
 
 
 def glass_blur(images: Tensor, strength: tuple[float, int, int], noise: ChunkNoise) -> Tensor:
@@ -76,7 +73,7 @@ def moved(images: Tensor, angles: Tensor, strength: tuple[int, float]) -> Tensor
     radius, deviation = strength
     height, width = images.shape[2:]
     steps = torch.arange(2 * radius + 1, device=images.device, dtype=images.dtype)
-    weights = (-0.5 * (steps / deviation) ** 2).softmax(dim=0)
+    weights = _bell(steps, deviation)
     trail = torch.zeros_like(images)
     rows, columns = (torch.arange(size, device=images.device) for size in (height, width))
     for step, weight in zip(steps.tolist(), weights, strict=True):
@@ -100,3 +97,13 @@ def magnified(images: Tensor, factor: float) -> Tensor:
     scale = torch.eye(2, 3, device=images.device, dtype=images.dtype).expand(len(images), 2, 3) / factor
     grid = F.affine_grid(scale, list(images.shape), align_corners=True)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=True)
+
+
+def _bell(places: Tensor, deviation: float) -> Tensor:
+    """A Gaussian of that standard deviation at some places, (n,), of sum 1."""
+    return (-0.5 * (places / deviation) ** 2).softmax(dim=0)
+
+
+def _reflected(images: Tensor, reach: int) -> Tensor:
+    """With so many pixels more at every side, mirrored."""
+    return F.pad(images, (reach, reach, reach, reach), mode="reflect")
