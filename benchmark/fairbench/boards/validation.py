@@ -40,7 +40,13 @@ def validation(provenance: Provenance) -> Validation:
     classes = len(provenance.class_names)
     robust = [_accuracies(entry.get("validation_robust"), classes=classes) for entry in provenance.history]
     table: Vector = np.array(robust, dtype=np.float64).reshape(len(robust), classes)
-    return Validation(robust=table, selected=_selected(provenance))
+    selected = (
+        line
+        for entry, line in zip(provenance.history, table, strict=True)
+        if entry.get("epoch") == provenance.selected_epoch and isinstance(entry.get("validation_robust"), list)
+    )
+    found = next(selected, None)
+    return Validation(robust=table, selected=found if found is not None and np.isfinite(found).all() else None)
 
 
 def _accuracies(values: Any, *, classes: int) -> list[float | None]:
@@ -51,13 +57,3 @@ def _accuracies(values: Any, *, classes: int) -> list[float | None]:
 
 
 _KINDS = {int, float, type(None)}
-
-
-def _selected(provenance: Provenance) -> Vector | None:
-    """Robust accuracy per class at the selected epoch; None if a stranger's file has no such numbers."""
-    for entry in provenance.history:
-        values = entry.get("validation_robust")
-        if entry.get("epoch") == provenance.selected_epoch and isinstance(values, list):
-            shares = all(isinstance(value, (int, float)) and 0 <= value <= 1 for value in values)
-            return np.array(values, dtype=float) if shares and len(values) == len(provenance.class_names) else None
-    return None
