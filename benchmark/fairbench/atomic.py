@@ -35,12 +35,17 @@ def sweep(folder: Path, name: str = "*") -> None:
 class atomic:  # noqa: N801  reads as a verb: `with atomic(path) as temporary`
     """Write to a temporary name in the same folder; rename over `path` if the block succeeds, remove it if not.
 
+    Args:
+        path: of the file.
+        lasting: whether it must outlive a power cut a moment later, for which the disk is waited for; what can be
+            written again in no time need not.
+
     Raises:
         UserError: if the folder cannot be created or written, or the disk is full.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, lasting: bool = True) -> None:
+        self._path, self._lasting = path, lasting
 
     def __enter__(self) -> Path:
         try:
@@ -55,8 +60,9 @@ class atomic:  # noqa: N801  reads as a verb: `with atomic(path) as temporary`
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         try:
             if error is None:
-                with self._temporary.open("rb") as written:
-                    os.fsync(written.fileno())
+                if self._lasting:
+                    with self._temporary.open("rb") as written:
+                        os.fsync(written.fileno())
                 self._temporary.chmod(0o644)
                 self._temporary.replace(self._path)
         except OSError as problem:

@@ -22,12 +22,14 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache, partial
 from numbers import Integral, Number
 from reprlib import repr as short  # what a stranger wrote may be long or deep
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from fairbench.errors import UserError, not_allowed, unknown
 
 _T = TypeVar("_T")
 _Number = Callable[[Any, str], float]
+_Check = Callable[[Any, str, _Number], Any]
+"""Of a value and the name of its field; see `_check_of`."""
 _KINDS: dict[Any, str] = {
     int: "an integer",
     float: "a number",
@@ -116,11 +118,12 @@ def check_fields(instance: Any, *, prefix: str = "") -> None:
 
     Numbers of other libraries become plain ones.
     """
-    for name, wanted in _types(type(instance)).items():
+    types = _types(type(instance))
+    for name, check in _checks(type(instance)).items():  # type: ignore[arg-type]  # a class is hashable
         value, field = getattr(instance, name), prefix + name
-        if get_origin(wanted) is Literal and value not in get_args(wanted):
-            raise not_allowed(f"{field} = {value!r}", ", ".join(get_args(wanted)))
-        fitting = _fitting(value, wanted, field=field, number=finite_number)
+        if get_origin(types[name]) is Literal and value not in get_args(types[name]):
+            raise not_allowed(f"{field} = {value!r}", ", ".join(get_args(types[name])))
+        fitting = check(value, field, finite_number)
         if fitting is not value:
             object.__setattr__(instance, name, fitting)  # it may be frozen
 
@@ -138,18 +141,17 @@ def build(kind: type[_T], table: Mapping[str, Any], *, prefix: str = "", number:
         TableError: if a field is unknown, missing, of another type or not allowed.
         UserError: for what the dataclass itself refuses.
     """
-    types = _types(kind)
-    strange = [name for name in table if name not in types]
-    required = (f.name for f in fields(kind) if f.default is f.default_factory is MISSING)  # type: ignore[arg-type]
-    missing = [name for name in required if name not in table]
+    checks = _checks(kind)  # type: ignore[arg-type]
+    strange = [name for name in table if name not in checks]
+    missing = [name for name in _required(kind) if name not in table]  # type: ignore[arg-type]
     values, wrong = {}, {}
-    for name in (name for name in table if name in types):
+    for name in (name for name in table if name in checks):
         try:
-            values[name] = _fitting(table[name], types[name], field=prefix + name, number=number)
+            values[name] = checks[name](table[name], prefix + name, number)
         except UserError as error:
             wrong[name] = str(error)
     if strange:
-        message = str(unknown("field", prefix + strange[0], [prefix + name for name in types]))
+        message = str(unknown("field", prefix + strange[0], [prefix + name for name in checks]))
     elif missing:
         message = f"The field {prefix + missing[0]!r} is missing; it is required and has no default."
     elif wrong:
@@ -159,60 +161,109 @@ def build(kind: type[_T], table: Mapping[str, Any], *, prefix: str = "", number:
     raise TableError(message, unexpected=strange + missing, wrong=list(wrong))
 
 
-def _fitting(value: Any, wanted: Any, *, field: str, number: _Number) -> Any:
-    """A value as the type of its field, with all that is in it checked on the way."""
-    if wanted is Any or type(value) is wanted:
-        return number(value, field) if wanted is float else value
-    inner = get_args(wanted)
-    if get_origin(wanted) is Annotated:
-        fitting = _fitting(value, inner[0], field=field, number=number)
-        if instead := inner[1].instead_of(fitting):
-            raise not_allowed(f"{field} = {list(fitting) if isinstance(fitting, tuple) else fitting!r}", instead)
-        return fitting
+@cache
+def _required(kind: Any) -> tuple[str, ...]:
+    """Names of the fields of a dataclass that have no default."""
+    return tuple(field.name for field in fields(kind) if field.default is field.default_factory is MISSING)
+
+
+@cache
+def _checks(kind: Any) -> dict[str, _Check]:
+    """What checks each field of a dataclass; made once, for outcome files are read by the thousand."""
+    return {name: _check_of(wanted) for name, wanted in _types(kind).items()}
+
+
+def _check_of(wanted: Any) -> _Check:
+    """What makes a value the type of its field, with all that is in it checked on the way, or raises a UserError."""
+    origin, inner = get_origin(wanted), get_args(wanted)
+    if origin is Literal:
+        return partial(_choice, inner)
+    if origin is Annotated:
+        return partial(_allowed, _check_of(inner[0]), inner[1])
+    if type(None) in inner:
+        return partial(_optional, _check_of(inner[0]))
+    if origin is dict:
+        return partial(_table, _items_of(inner[1]))
     if inner:
-        return _composed(value, wanted, field=field, number=number)
-    if wanted in (int, float):
+        assert origin in (list, tuple), f"{wanted} is no type for a field."
+        return partial(_list, origin, _items_of(inner[0]))
+    return {Any: _anything, float: _real}.get(wanted) or partial(_single, wanted)
+
+
+def _anything(value: Any, _field: str, _: _Number) -> Any:
+    return value
+
+
+def _real(value: Any, field: str, number: _Number) -> float:
+    return number(plain_number(value), field)
+
+
+def _single(wanted: Any, value: Any, field: str, number: _Number) -> Any:
+    """Neither a float nor composed."""
+    if type(value) is wanted:
+        return value
+    if wanted is int:
         value = plain_number(value)
-    if wanted is float:
-        return number(value, field)
     if isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool)):
         return value
     if is_dataclass(wanted):
-        if not isinstance(value, Mapping):
-            raise UserError(f"{field} = {short(value)} must be a table, written as [{field}].")
-        return build(wanted, value, prefix=f"{field}.", number=number)  # type: ignore[arg-type]  # no instance of one
+        return build(wanted, _mapping(value, field), prefix=f"{field}.", number=number)  # type: ignore[arg-type]
     found, needed = (_KINDS.get(kind, kind) for kind in (type(value), wanted))
     raise UserError(f"{field} = {short(value)} is {found}; it must be {needed}.")
 
 
-def _composed(value: Any, wanted: Any, *, field: str, number: _Number) -> Any:
-    """The same for a choice, an optional value, a list, a tuple of any length and a dictionary."""
-    origin, inner = get_origin(wanted), get_args(wanted)
-    if origin is Literal and value not in inner:
-        raise unknown(f"value of {field}", value if isinstance(value, str) else short(value), inner)
-    if origin is Literal or (value is None and type(None) in inner):
-        return value
-    if type(None) in inner:
-        return _fitting(value, inner[0], field=field, number=number)
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise UserError(f"{field} = {short(value)} must be a table, written as [{field}].")
-        if _are_fitting(value.values(), inner[1]):
-            return dict(value)
-        return {key: _fitting(item, inner[1], field=f"{field}.{key}", number=number) for key, item in value.items()}
-    assert origin in (list, tuple), f"{wanted} is no type for a field."
+def _choice(choices: tuple[Any, ...], value: Any, field: str, _: _Number) -> Any:
+    if value not in choices:
+        raise unknown(f"value of {field}", value if isinstance(value, str) else short(value), choices)
+    return value
+
+
+def _allowed(check: _Check, allowed: Allowed, value: Any, field: str, number: _Number) -> Any:
+    fitting = check(value, field, number)
+    if instead := allowed.instead_of(fitting):
+        raise not_allowed(f"{field} = {list(fitting) if isinstance(fitting, tuple) else fitting!r}", instead)
+    return fitting
+
+
+def _optional(check: _Check, value: Any, field: str, number: _Number) -> Any:
+    return None if value is None else check(value, field, number)
+
+
+class _Items(NamedTuple):
+    """What is in a list or a table: what checks each, and the class whose instances need no look; None without one."""
+
+    check: _Check
+    plain: type | None
+
+    def are_fitting(self, values: Iterable[Any]) -> bool:
+        """Whether that is seen without a look into them."""
+        return self.plain is object or (self.plain is not None and all(type(value) is self.plain for value in values))
+
+
+def _items_of(wanted: Any) -> _Items:
+    plain = wanted if wanted in (str, int, bool) else {Any: object, dict[str, Any]: dict}.get(wanted)
+    return _Items(_check_of(wanted), plain)
+
+
+def _table(items: _Items, value: Any, field: str, number: _Number) -> dict[str, Any]:
+    table = _mapping(value, field, kind=dict)
+    if items.are_fitting(table.values()):
+        return dict(table)
+    return {key: items.check(item, f"{field}.{key}", number) for key, item in table.items()}
+
+
+def _list(kind: type, items: _Items, value: Any, field: str, number: _Number) -> Any:
     if not isinstance(value, list | tuple):
         raise UserError(f"{field} = {short(value)} must be a list, written as [a, b].")
-    if _are_fitting(value, inner[0]):
-        return origin(value)
-    return origin(_fitting(item, inner[0], field=f"{field}[{i}]", number=number) for i, item in enumerate(value))
+    if items.are_fitting(value):
+        return kind(value)
+    return kind(items.check(item, f"{field}[{i}]", number) for i, item in enumerate(value))
 
 
-def _are_fitting(values: Iterable[Any], wanted: Any) -> bool:
-    """Whether values are seen to be of a type without a look at each of them: outcome files hold thousands."""
-    if wanted in (str, int, bool):
-        return all(type(value) is wanted for value in values)
-    return wanted is Any or (wanted == dict[str, Any] and all(type(value) is dict for value in values))
+def _mapping(value: Any, field: str, *, kind: Any = Mapping) -> Mapping[str, Any]:
+    if not isinstance(value, kind):
+        raise UserError(f"{field} = {short(value)} must be a table, written as [{field}].")
+    return value  # type: ignore[no-any-return]
 
 
 def _finite(number: float) -> bool:

@@ -52,13 +52,18 @@ class RunStatus:
         run: which.
         state: where it stands.
         reason: a sentence where the state needs one.
-        trained: whether its checkpoints exist here, which is what dependants need.
+        folder: where it is computed, or would be.
     """
 
     run: Run
     state: State
     reason: str = ""
-    trained: bool
+    folder: WorkFolder
+
+    @property
+    def trained(self) -> bool:
+        """Whether its checkpoints exist here now, which is what dependants need."""
+        return self.folder.is_trained
 
     def plain(self) -> dict[str, str | int]:
         """For machines."""
@@ -174,7 +179,7 @@ def run_status(  # noqa: PLR0911  one state after the other
 ) -> RunStatus:
     """The state of a run, from what is on disk."""
     folder = WorkFolder.of(run, work_dir)
-    known = RunStatus(run=run, state=State.NOT_RUN, trained=folder.is_trained)
+    known = RunStatus(run=run, state=State.NOT_RUN, folder=folder)
     path = run.result_file(results)
     if path.exists():
         try:

@@ -87,10 +87,8 @@ def count_correct(labels: npt.NDArray[np.integer], correct: npt.NDArray[np.bool_
         correct: (images,).
         classes: number of classes, absent ones included.
     """
-    return ClassAccuracies(
-        counts=np.bincount(labels, minlength=classes).astype(np.int64),
-        correct=np.bincount(labels[correct], minlength=classes).astype(np.int64),
-    )
+    split = np.bincount(2 * labels.astype(np.int64) + correct, minlength=2 * classes).reshape(-1, 2)
+    return ClassAccuracies(counts=split.sum(axis=1), correct=split[:, 1].copy())
 
 
 def attacked_predictions(

@@ -129,7 +129,8 @@ def read_provenance(path: Path) -> Provenance:
     """
     _refuse_folder(path)
     try:
-        metadata = pq.read_schema(path).metadata
+        with path.open("rb") as file:
+            metadata = pq.read_metadata(file).metadata
     except (OSError, pa.ArrowException) as error:
         raise UserError(
             f"{path} is not a readable parquet file ({first_line(error)}); move it away and run again."

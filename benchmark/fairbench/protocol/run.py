@@ -96,11 +96,11 @@ class Run:
 
     def result_file(self, results: Path) -> Path:
         """Where the outcomes belong."""
-        return results / self.suite.name / self.label / f"seed{self.seed}.parquet"
+        return results.joinpath(self.suite.name, self.label, f"seed{self.seed}.parquet")
 
     def work_folder(self, work_dir: Path) -> Path:
         """Where checkpoints, partial attacks and the log lie; another training has another folder."""
-        return work_dir / self.suite.name / self.label / f"seed{self.seed}-{self.training_key[:8]}"
+        return work_dir.joinpath(self.suite.name, self.label, f"seed{self.seed}-{self.training_key[:8]}")
 
 
 class AnyRun(Protocol):

@@ -53,12 +53,17 @@ KEYS: Mapping[str, Key] = MappingProxyType(
 """All of them concave and homogeneous of degree one, on which the bound of the bias in the bootstrap relies."""
 
 
-def distinct_keys(classes: int) -> list[str]:
-    """Keys without those that are another one on so few classes: the worst 10 % of ten are the worst class."""
+def first_of_equals(classes: int) -> dict[str, str]:
+    """For every key the first that is the same on so few classes: the worst 10 % of ten are the worst class."""
     sizes = {"worst": 1, **{name: share_size(classes, percent=percent) for name, percent in SHARES.items()}}
     sizes["average"] = classes
     first = {size: name for name, size in reversed(sizes.items())}
-    return [name for name in KEYS if name not in sizes or first[sizes[name]] == name]
+    return {name: first[sizes[name]] if name in sizes else name for name in KEYS}
+
+
+def distinct_keys(classes: int) -> list[str]:
+    """Keys without those that are another one on so few classes."""
+    return [name for name, first in first_of_equals(classes).items() if name == first]
 
 
 def deviation(ascending: Vector) -> Vector:

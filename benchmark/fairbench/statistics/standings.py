@@ -13,7 +13,7 @@ import numpy as np
 from fairbench.outcomes.metrics import Counts, Vector
 from fairbench.statistics.bootstrap import DRAWS, bootstrap
 from fairbench.statistics.exact_values import exact_value
-from fairbench.statistics.keys import KEYS, SHARES, share_size
+from fairbench.statistics.keys import KEYS, SHARES, distinct_keys, first_of_equals, share_size
 from fairbench.statistics.rank_intervals import best_probability, rank_intervals
 from fairbench.statistics.row_interval import row_intervals, worst_class_interval
 from fairbench.statistics.seed_variance import class_spread, moderated
@@ -65,11 +65,12 @@ def standings(
         level: of every interval, and 1 - alpha of the separations.
         draws: number of resamples.
     """
-    resampled = bootstrap(verdicts, KEYS, seed=seed, draws=draws)
-    seeds = {name: verdicts.accuracies(name) for name in verdicts.names}
-    exact = {key: [exact_value(seeds[name], key) for name in verdicts.names] for key in KEYS}
-    spread = class_spread(verdicts)
     present = len(np.unique(verdicts.labels))
+    equals = first_of_equals(present)
+    resampled = bootstrap(verdicts, {key: KEYS[key] for key in distinct_keys(present)}, seed=seed, draws=draws)
+    seeds = {name: verdicts.accuracies(name) for name in verdicts.names}
+    exact = {key: [exact_value(seeds[name], key) for name in verdicts.names] for key in resampled}
+    spread = class_spread(verdicts)
     found = {}
     for key, one in resampled.items():
         noise = moderated(one, spread=spread)
@@ -91,4 +92,4 @@ def standings(
             against=against(duels, one.names.index(baseline), alpha=1 - level) if baseline in one.names else None,
             best=best_probability(one.both),
         )
-    return found
+    return {key: found[equals[key]] for key in KEYS}

@@ -14,9 +14,9 @@ So a test and its interval say the same, and nothing is certain only because a c
 
 import numpy as np
 from scipy import special
+from scipy.optimize import elementwise
 
 from fairbench.outcomes.metrics import Vector
-from fairbench.statistics.halving import halved
 
 
 def half_width(
@@ -50,10 +50,20 @@ def p_value(
 ) -> Vector:
     """Two-sided: the alpha at which the half-width is the lead; 1 for a lead of 0 or less."""
     lead, *parts = np.broadcast_arrays(lead, images, training, degrees, count)
-    ends = np.full(lead.shape, -230.0), np.full(lead.shape, np.log(0.5))  # logarithms: 1e-100 to 1
-    _, high = halved(lambda tail: _half_width(tail, *parts) > lead, *ends)
-    found: Vector = np.where(lead > 0, 2 * np.exp(high), 1.0)
+    ahead = lead > 0  # most pairs of a large board are not, once their doubt is taken off
+    low, high = np.full(ahead.sum(), -230.0), np.full(ahead.sum(), np.log(0.5))  # logarithms: 1e-100 to 1
+    ended = elementwise.find_root(_wider, (low, high), args=(lead[ahead], *(part[ahead] for part in parts)))
+    found: Vector = np.ones(lead.shape)
+    found[ahead] = 2 * np.exp(np.where(ended.success, ended.x, low))  # without an end it is smaller still
     return found
+
+
+def _wider(tail: Vector, lead: Vector, *parts: Vector) -> Vector:
+    """How much wider the half-width is than the lead, from -1 to 1; finite where the half-width is not."""
+    half = _half_width(tail, *parts)
+    finite = np.isfinite(half)
+    relative: Vector = np.where(finite, (np.where(finite, half, 0) - lead) / (np.where(finite, half, 0) + lead), 1.0)
+    return relative
 
 
 def _half_width(tail: Vector | float, images: Vector, training: Vector, degrees: Vector, count: Vector) -> Vector:

@@ -5,14 +5,14 @@
 Accuracies are those under the attack of the validation, by which the checkpoint is selected.
 """
 
-import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fairbench.boards.seed_result import SeedResult
-from fairbench.outcomes.metrics import average, worst
+from fairbench.outcomes.metrics import Vector
 from fairbench.report.phrases import MANY_CLASSES, percent, whole_percent
 
 TOGETHER = 10
@@ -53,17 +53,13 @@ def curves(result: SeedResult, *, class_names: Sequence[str]) -> Curves | None:
         return None
     first, last = int(numbers[0]), int(numbers[-1])
     table = found[first - 1 : last]
-    known = [bool(line.any()) for line in np.isfinite(table)]
-    series = [
-        _series(
-            "average", "average", [average(line) if ok else math.nan for line, ok in zip(table, known, strict=True)]
-        ),
-        _series(
-            "worst", "worst class", [worst(line) if ok else math.nan for line, ok in zip(table, known, strict=True)]
-        ),
-    ]
+    with warnings.catch_warnings(category=RuntimeWarning, action="ignore"):  # an epoch without accuracies has no mean
+        series = [
+            _series("average", "average", np.nanmean(table, axis=1)),
+            _series("worst", "worst class", np.nanmin(table, axis=1)),
+        ]
     if len(class_names) <= MANY_CLASSES:
-        series += [_series("class", name, table[:, k].tolist()) for k, name in enumerate(class_names)]
+        series += [_series("class", name, table[:, k]) for k, name in enumerate(class_names)]
     selected = result.provenance.selected_epoch + 1
     starts = range(first, last + 1, TOGETHER)
     return Curves(
@@ -74,8 +70,8 @@ def curves(result: SeedResult, *, class_names: Sequence[str]) -> Curves | None:
     )
 
 
-def _series(kind: str, name: str, values: Sequence[float]) -> Series:
+def _series(kind: str, name: str, values: Vector) -> Series:
     """Classes are drawn thinly: a whole percent is finer than their lines."""
-    texts = [whole_percent(value) if kind == "class" else percent(value) for value in values]
+    texts = [whole_percent(value) if kind == "class" else percent(value) for value in values.tolist()]
     cells = (" ".join(texts[start : start + TOGETHER]) for start in range(0, len(texts), TOGETHER))
     return Series(kind=kind, name=name, cells=tuple(cells))

@@ -6,7 +6,7 @@ Like the page of the boards these can be read without a script, and ask nobody f
 installed: its idea, and what its hyper-parameters mean, stand in the outcome files.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import jinja2
@@ -15,6 +15,7 @@ from fairbench.boards.board import Board, Boards
 from fairbench.boards.row import Row
 from fairbench.outcomes.literature import Published
 from fairbench.report.headings import anchor, headings
+from fairbench.report.phrases import protocol_sentence
 from fairbench.report.site.addresses import method_address, suite_pages
 from fairbench.report.site.class_bars import class_lines
 from fairbench.report.site.curves import Curves, curves
@@ -36,13 +37,14 @@ def each_method_page(boards: Boards, literature: Sequence[Published]) -> Iterato
     template, pages = environment().get_template("method.html.j2"), suite_pages(boards.boards)
     for board, heading in zip(boards.boards, headings(boards.boards), strict=True):
         home = f"../../{pages[board.suite]}#{anchor(board)}"
+        shared = {"heading": heading, "home": home, "protocol": protocol_sentence(board)}  # it looks at every result
         for row in board.rows:
-            page = partial(_page, template, board, row, heading=heading, home=home, literature=literature)
+            page = partial(_page, template, board, row, literature=literature, shared=shared)
             yield method_address(board, row), page
 
 
 def _page(
-    template: jinja2.Template, board: Board, row: Row, *, heading: str, home: str, literature: Sequence[Published]
+    template: jinja2.Template, board: Board, row: Row, *, literature: Sequence[Published], shared: Mapping[str, str]
 ) -> bytes:
     about = [published for published in literature if published.method == row.provenance.method]
     dataset = board.protocol["dataset"].get("name", "")
@@ -50,8 +52,7 @@ def _page(
     text = template.render(
         board=board,
         row=row,
-        heading=heading,
-        home=home,
+        **shared,
         place=None if rank is None else {key: place(board, key, rank) for key in ("worst", "average")},
         bars=class_lines(row, board.attacks, class_names=board.class_names) if row.finished else None,
         matrix=matrix(row, board.attack, class_names=board.class_names) if row.finished else None,

@@ -82,7 +82,7 @@ def write_site(
     written = []
     for name, content in site_files(boards, literature=literature, history=history):
         if not (name.startswith(tuple(unchanged)) and (site / name).is_file()):
-            with atomic(site / name) as temporary:
+            with atomic(site / name, lasting=False) as temporary:
                 temporary.write_bytes(content())
         written.append(name)
     for path in _left_over(site, written):
