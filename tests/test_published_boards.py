@@ -1,9 +1,11 @@
-"""The outcome files that this repository holds: whole, small, and under keys that today's code gives again."""
+"""What this repository holds of the board: whole files, small, under today's keys; and the README's table of them."""
 
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from fairbench.cli import main
 from fairbench.outcomes.store import read_outcomes
 from fairbench.protocol.suite_file import load_suite
 from fairbench.submission import replanning
@@ -20,3 +22,13 @@ def test_a_committed_run_keeps_its_key(path: Path) -> None:
     assert replanning.problem(outcomes.provenance, load_suite(SUITE), dataset_digest="") == ""
     assert len(outcomes.rows) == 9_980
     assert path.stat().st_size < MOST_BYTES
+
+
+def test_the_readme_shows_the_board() -> None:
+    command = ["export", "--suite", SUITE, "--format", "markdown", "--top", "10"]
+    exported = CliRunner().invoke(main, command)
+    assert exported.exit_code == 0, exported.output
+    table, _, _ = exported.output.partition("\n\n")  # its caption follows
+    readme = Path("README.md").read_text(encoding="utf-8")
+    shown = readme.split("<!-- board -->\n")[1].split("\n<!-- end of board -->")[0]
+    assert shown == table, f"not what this says: fairbench {' '.join(command)}"
