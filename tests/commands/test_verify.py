@@ -211,7 +211,7 @@ class TestRefused:
         description["external"]["images"] = content_key({"indices": rows["index"].tolist()})
         described = replace(outcomes.provenance, description=description)
         write_outcomes(FILE, Outcomes(rows=rows, provenance=described))
-        assert "has 569 test images or more, digits has 539." in self.refused(cli("verify", FILE, *MODEL))
+        assert "digits has no test image 539; there are 539." in self.refused(cli("verify", FILE, *MODEL))
 
     @pytest.mark.parametrize("size", ["8", -1, None])
     def test_images_of_no_size(self, cli: Cli, size: Any) -> None:

@@ -9,8 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairbench.data.remaining import pixel_digest
 from fairbench.errors import UserError
-from fairbench.external.sample import Sample, load_sample, usual_size, usual_suite
+from fairbench.external.sample import Sample, load_described, load_sample, usual_size, usual_suite
 from fairbench.protocol.suite_file import load_suite, suite_names
 
 
@@ -43,6 +44,46 @@ def test_a_name_without_letters_is_a_folder_too(tmp_path: Path) -> None:
     path = tmp_path / "🐈.npz"
     np.savez(path, test_images=np.zeros((2, 4, 4), np.uint8), test_labels=[0, 1])
     assert load_sample(str(path), data_dir=tmp_path).name == "file"
+
+
+class TestStoredInPlaceOfADownload:
+    """What `run-all` takes where the suite says what must be in it serves those who look at its runs, too."""
+
+    @pytest.fixture
+    def identity(self, tmp_path: Path) -> dict[str, object]:
+        """Of six stored test images, of which the second is left out."""
+        images = np.random.default_rng(0).integers(0, 256, (6, 28, 28, 1), dtype=np.uint8)
+        labels = np.array([0, 1, 0, 1, 0, 1])
+        np.savez(
+            tmp_path / "mnist.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels
+        )
+        kept = np.array([0, 2, 3, 4, 5])
+        digest = pixel_digest(images[kept], labels[kept])
+        return {
+            "name": "mnist",
+            "image_size": 0,
+            "sha256": "",
+            "exclude": {"train": [1], "test": [1]},
+            "pixels": {"train": digest, "test": digest},
+        }
+
+    def test_the_images_keep_their_numbers(self, identity: dict[str, object], tmp_path: Path) -> None:
+        found = load_described(identity, file="", data_dir=tmp_path)
+        assert found.indices.tolist() == [0, 2, 3, 4, 5]
+        assert found.numbered(torch.tensor([3, 5])).labels.tolist() == [1, 1]
+        for missing in (1, 6):
+            with pytest.raises(UserError, match=f"mnist has no test image {missing}; there are 5"):
+                found.numbered(torch.tensor([0, missing]))
+
+    def test_other_pixels_are_refused(self, identity: dict[str, object], tmp_path: Path) -> None:
+        identity["pixels"] = {"train": "0" * 64, "test": "0" * 64}
+        with pytest.raises(UserError, match=r"The test images of .*mnist\.npz are not those of the suite"):
+            load_described(identity, file="", data_dir=tmp_path)
+
+    def test_a_description_that_makes_no_sense(self, identity: dict[str, object], tmp_path: Path) -> None:
+        identity["pixels"] = {"train": "nonsense", "test": 3}
+        with pytest.raises(UserError, match=r"pixels\.t"):
+            load_described(identity, file="", data_dir=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from fairbench.errors import INTERRUPTED, UserError
 from fairbench.evaluation.circumstances import recorded_versions
 from fairbench.execution.devices import devices
 from fairbench.execution.freed_memory import keep_freed_memory
-from fairbench.external.sample import Sample, load_sample
+from fairbench.external.sample import Sample, load_described
 from fairbench.external.specification import External
 from fairbench.external.verification import Verified, judged_by
 from fairbench.external.verification import verify as compare
@@ -114,13 +114,11 @@ def _images(outcomes: Outcomes, *, dataset: str, data_dir: Path) -> Sample:
         raise UserError(f"--dataset {dataset} is not the submission's file, which has the SHA-256 {digest[:16]}....")
     if not digest and dataset not in ("", named):
         raise UserError(f"--dataset {dataset} is not the submission's dataset, {named}.")
-    whole = load_sample(dataset or named, data_dir=data_dir, image_size=size)
-    positions = outcomes.rows["index"].to_numpy()
-    if positions.max() >= len(whole.images):
-        raise UserError(
-            f"The submission has {positions.max() + 1} test images or more, {dataset or named} has {len(whole.images)}."
-        )
-    return whole.at(torch.from_numpy(positions.astype("int64")))
+    whole = load_described(identity, file=dataset if digest else "", data_dir=data_dir)
+    try:
+        return whole.numbered(torch.from_numpy(outcomes.rows["index"].to_numpy().astype("int64")))
+    except UserError as error:
+        raise UserError(f"The submission has other images: {error}") from error
 
 
 def _model(outcomes: Outcomes, sample: Sample, repetition: Repetition) -> External:

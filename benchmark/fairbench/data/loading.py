@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fairbench.data.arrays import Arrays
 from fairbench.data.dataset import Dataset, Split
 from fairbench.data.npz import read_npz
-from fairbench.data.remaining import remaining
+from fairbench.data.remaining import Remaining, remaining
 from fairbench.data.sources import load_source
 from fairbench.data.split import hold_out
 from fairbench.data.stratified import stratified_subset
@@ -54,6 +54,21 @@ def load_dataset(source: DatasetSource, *, folder: str, data_dir: Path) -> Datas
         class_names=arrays.class_names,
         test_indices=torch.from_numpy(test.positions) if source.exclude.test else None,
     )
+
+
+def load_test_images(source: DatasetSource, *, data_dir: Path) -> tuple[Remaining, tuple[str, ...]]:
+    """The test images of a suite as they are stored, without those that it excludes; and the class names.
+
+    Args:
+        source: a dataset that ships.
+        data_dir: where downloads live.
+
+    Raises:
+        UserError: as `load_dataset`.
+    """
+    arrays, origin = _read(source, folder="", data_dir=data_dir)
+    images, labels = arrays.test_images, arrays.test_labels
+    return remaining(images, labels, source=source, part="test", origin=origin), arrays.class_names
 
 
 def _read(source: DatasetSource, *, folder: str, data_dir: Path) -> tuple[Arrays, str]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +16,13 @@ from torch import Tensor
 
 from fairbench.data.arrays import Arrays
 from fairbench.data.digest import file_digest
-from fairbench.data.loading import resized
+from fairbench.data.loading import load_test_images, resized
 from fairbench.data.npz import read_npz
 from fairbench.data.sources import dataset_names, load_source
 from fairbench.data.stratified import stratified_subset
-from fairbench.errors import unknown
+from fairbench.errors import UserError, unknown
+from fairbench.fields import build
+from fairbench.protocol.dataset_source import DatasetSource
 from fairbench.protocol.suite import Suite
 from fairbench.protocol.suite_file import load_suite, suite_names
 
@@ -57,6 +60,18 @@ class Sample:
         """The images of these rows, (m,) rising."""
         return replace(self, images=self.images[rows], labels=self.labels[rows], indices=self.indices[rows])
 
+    def numbered(self, indices: Tensor) -> "Sample":
+        """The images at these positions in the test set, (m,) rising.
+
+        Raises:
+            UserError: if one of them is not here.
+        """
+        rows = torch.searchsorted(self.indices, indices).clamp(max=len(self.indices) - 1)
+        if not torch.equal(self.indices[rows], indices):
+            missing = int(indices[self.indices[rows] != indices][0])
+            raise UserError(f"{self.name} has no test image {missing}; there are {len(self.indices):,}.")
+        return self.at(rows)
+
 
 def load_sample(dataset: str, *, data_dir: Path, image_size: int | None = None) -> Sample:
     """The whole test set of a dataset.
@@ -80,6 +95,35 @@ def load_sample(dataset: str, *, data_dir: Path, image_size: int | None = None) 
     size = usual_size(dataset) if image_size is None else image_size
     arrays = load_source(dataset, data_dir=data_dir, image_size=size)
     return _sample(arrays, name=dataset, size=size, identity={"name": dataset, "image_size": size, "sha256": ""})
+
+
+def load_described(identity: Mapping[str, Any], *, file: str, data_dir: Path) -> Sample:
+    """The test images that a run's description names.
+
+    Args:
+        identity: of its dataset.
+        file: the dataset, if that is an `.npz` file; else "".
+        data_dir: of downloads.
+
+    Raises:
+        UserError: if they cannot be had, or are not those that the run's suite insists on.
+    """
+    name, size = str(identity.get("name", "")), int(identity.get("image_size", 0))
+    if file or "pixels" not in identity or name not in dataset_names():
+        return load_sample(file or name, data_dir=data_dir, image_size=size)
+    restrictions = {key: identity[key] for key in ("exclude", "pixels") if key in identity}
+    if "exclude" in restrictions:
+        restrictions["exclude"] = {**restrictions["exclude"], "why": "as the run's description says"}
+    source = build(DatasetSource, {"name": name, **restrictions}, prefix="dataset.")
+    found, class_names = load_test_images(source, data_dir=data_dir)
+    return Sample(
+        name=name,
+        images=resized(torch.from_numpy(found.images.transpose(0, 3, 1, 2).copy()), size),
+        labels=torch.from_numpy(found.labels.astype(np.int64)),
+        indices=torch.from_numpy(found.positions),
+        class_names=class_names,
+        identity=identity,
+    )
 
 
 def usual_suite(dataset: str) -> Suite | None:

@@ -11,7 +11,7 @@ import torch
 from fairbench.data.digest import file_digest
 from fairbench.data.sources import dataset_names
 from fairbench.errors import UserError, unknown
-from fairbench.external.sample import Sample, load_sample
+from fairbench.external.sample import Sample, load_described
 from fairbench.outcomes.store import Outcomes
 
 
@@ -42,18 +42,18 @@ def tested_images(outcomes: Outcomes, *, dataset: str, data_dir: Path) -> Sample
         )
     if not digest and name not in dataset_names():
         raise unknown("dataset", name, dataset_names())
-    whole = load_sample(dataset if digest else name, data_dir=data_dir, image_size=size)
+    whole = load_described(identity, file=dataset if digest else "", data_dir=data_dir)
     if tuple(found.class_names) != whole.class_names:
         raise UserError(f"Seed {found.seed} calls the classes otherwise than its dataset does.")
     left_out = set(identity.get("exclude", {}).get("test", []))
     rows = outcomes.rows
-    positions = [position for position in range(len(whole.images)) if position not in left_out]
+    positions = [position for position in whole.indices.tolist() if position not in left_out]
     if rows["index"].tolist() != positions:
         raise UserError(
             f"Seed {found.seed} has verdicts on {len(rows):,} images; the test set has {len(positions):,}, and each "
             "of them counts."
         )
-    tested = whole.at(torch.tensor(positions, dtype=torch.int64))
+    tested = whole.numbered(torch.tensor(positions, dtype=torch.int64))
     if rows["label"].tolist() != tested.labels.tolist():
         raise UserError(f"Seed {found.seed} has other labels than its test set.")
     return tested
