@@ -14,7 +14,7 @@ import pytest
 
 from fairbench.errors import UserError
 from fairbench.identity import content_key
-from fairbench.outcomes.provenance import METADATA_KEY
+from fairbench.outcomes.provenance import HISTORY_KEY, METADATA_KEY
 from fairbench.outcomes.store import (
     NOT_RUN,
     SCHEMA,
@@ -53,7 +53,9 @@ def test_what_is_written_comes_back(write_run: WriteRun, tmp_path: Path) -> None
     write_outcomes(copy, outcomes)
     again = read_outcomes(copy)
     pd.testing.assert_frame_equal(again.rows, outcomes.rows)
-    assert again.provenance == outcomes.provenance == read_provenance(copy)
+    assert again.provenance == outcomes.provenance
+    assert again.provenance.history == [{"loss": 0.5}]
+    assert read_provenance(copy) == replace(outcomes.provenance, history=[]), "which few want, and is long"
     assert again.provenance.flags == {"randomised": False, "gap": 1.5}
     assert copy.read_bytes() == path.read_bytes(), "equal outcomes are equal files"
 
@@ -64,6 +66,29 @@ def test_the_provenance_is_stored_once_where_every_reader_of_parquet_finds_it(wr
     assert path.read_bytes().count(b"a title that is nowhere else") == 1
     assert set(pq.read_metadata(path).metadata) == {METADATA_KEY}
     assert json.loads(pq.read_schema(path).metadata[METADATA_KEY])["suite_title"] == "a title that is nowhere else"
+
+
+def test_a_history_from_before_it_was_an_object_of_its_own(write_run: WriteRun) -> None:
+    path = write_run()
+    rewrite(path, metadata=changed(path, lambda values: values.update(history=[{"loss": 0.5}])))
+    assert read_outcomes(path).provenance.history == [{"loss": 0.5}]
+    assert read_provenance(path).history == []
+
+
+@pytest.mark.parametrize(
+    ("history", "said"),
+    [
+        (b"{", "has unreadable 'fairbench-history' metadata"),
+        (b'{"schema": 2, "history": [3]}', "has 'fairbench-history' metadata of a wrong type: history"),
+        (b'{"schema": 2}', "has 'fairbench-history' metadata that schema 2 does not allow or misses: history"),
+        (b'{"schema": 9, "history": []}', "has schema 9"),
+    ],
+)
+def test_a_history_that_is_none_is_refused(history: bytes, said: str, write_run: WriteRun) -> None:
+    path = write_run(history=[{"loss": 0.5}])
+    rewrite(path, metadata={**pq.read_schema(path).metadata, HISTORY_KEY: history})
+    with pytest.raises(UserError, match=said):
+        read_outcomes(path)
 
 
 def test_a_failed_run_keeps_its_reason(write_run: WriteRun) -> None:

@@ -1,8 +1,11 @@
-"""Where a result comes from: all about a run that is not a verdict, as one JSON object in its file's metadata."""
+"""Where a result comes from: all about a run that is not a verdict, as JSON in the metadata of its file.
+
+The history is most of it and few want it, so it is an object of its own; files from before have it in the other.
+"""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from fairbench.errors import UserError
@@ -15,6 +18,7 @@ Privilege = Literal["teacher", "hot start", "weight averaging", "validation accu
 that is held out, as accuracies by which it steers or as images."""
 
 METADATA_KEY = b"fairbench"
+HISTORY_KEY = b"fairbench-history"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,18 +137,40 @@ def to_metadata(provenance: Provenance) -> dict[bytes, bytes]:
     values = asdict(provenance)
     if not provenance.tried:
         del values["tried"]
-    content = json.dumps({"schema": SCHEMA_VERSION, **values}, sort_keys=True, allow_nan=False)
-    return {METADATA_KEY: content.encode()}
+    history = values.pop("history")
+    stored = {METADATA_KEY: _as_json(values)}
+    return stored | {HISTORY_KEY: _as_json({"history": history})} if history else stored
 
 
-def from_metadata(metadata: Mapping[bytes, bytes] | None, *, origin: str) -> Provenance:
+def _as_json(values: Mapping[str, Any]) -> bytes:
+    return json.dumps({"schema": SCHEMA_VERSION, **values}, sort_keys=True, allow_nan=False).encode()
+
+
+def from_metadata(metadata: Mapping[bytes, bytes] | None, *, origin: str, history: bool = True) -> Provenance:
     """From the schema metadata of a parquet file, checked field by field.
 
+    Args:
+        metadata: of the file.
+        origin: names it.
+        history: whether to read that; without it the run seems to have none.
+
     Raises:
-        UserError: if they are not ours, of another schema, incomplete, or of wrong types; `origin` names the file.
+        UserError: if they are not ours, of another schema, incomplete, or of wrong types.
     """
     key = METADATA_KEY.decode()
     if not metadata or METADATA_KEY not in metadata:
         raise UserError(f"{origin} is a parquet file, but not one of fairbench: it has no {key!r} metadata.")
     content = metadata[METADATA_KEY]
-    return read_object(Provenance, content, origin=origin, schema=SCHEMA_VERSION, content=f"{key!r} metadata")
+    found = read_object(Provenance, content, origin=origin, schema=SCHEMA_VERSION, content=f"{key!r} metadata")
+    if not history:
+        return replace(found, history=[])
+    if HISTORY_KEY not in metadata:
+        return found
+    content, key = metadata[HISTORY_KEY], HISTORY_KEY.decode()
+    told = read_object(_History, content, origin=origin, schema=SCHEMA_VERSION, content=f"{key!r} metadata")
+    return replace(found, history=told.history)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _History:
+    history: list[dict[str, Any]]

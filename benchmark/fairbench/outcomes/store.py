@@ -122,7 +122,7 @@ def read_outcomes(path: Path) -> Outcomes:
 
 
 def read_provenance(path: Path) -> Provenance:
-    """Read the metadata alone, which is quick.
+    """Read the metadata alone, and of them not the history, which is quick.
 
     Raises:
         UserError: as `read_outcomes`, for what the metadata shows.
@@ -135,7 +135,7 @@ def read_provenance(path: Path) -> Provenance:
         raise UserError(
             f"{path} is not a readable parquet file ({first_line(error)}); move it away and run again."
         ) from error
-    return from_metadata(metadata, origin=str(path))
+    return from_metadata(metadata, origin=str(path), history=False)
 
 
 def _refuse_folder(path: Path) -> None:

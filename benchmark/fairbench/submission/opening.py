@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 
 from fairbench.errors import UserError, first_line
 from fairbench.identity import file_sha256
-from fairbench.outcomes.provenance import METADATA_KEY
 from fairbench.outcomes.receipt import ENDING
 from fairbench.outcomes.store import Outcomes, read_outcomes
 from fairbench.submission.bundle import (
@@ -170,7 +169,7 @@ def _check_size(path: Path) -> None:
         with pq.ParquetFile(path) as file:
             footer = file.metadata
             unpacked = sum(footer.row_group(n).total_byte_size for n in range(footer.num_row_groups))
-            rows, said = footer.num_rows, len((footer.metadata or {}).get(METADATA_KEY, b""))
+            rows, said = footer.num_rows, sum(map(len, (footer.metadata or {}).values()))
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{path.name} is not a readable parquet file ({first_line(error)}).") from error
     for what, given, most in (
