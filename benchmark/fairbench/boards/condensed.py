@@ -20,7 +20,7 @@ from fairbench.outcomes.metrics import (
 )
 from fairbench.outcomes.provenance import attacks_of, curve_of
 from fairbench.outcomes.radii import accuracies_by_radius
-from fairbench.outcomes.store import REACHED, Outcomes
+from fairbench.outcomes.store import REACHED, SCHEMA, Outcomes
 from fairbench.outcomes.tried import counted, hardest_accuracies, made_into, tried_accuracies
 from fairbench.protocol.attack_names import Attack
 from fairbench.statistics.verdicts import Labels
@@ -78,16 +78,17 @@ def condensed(outcomes: Outcomes, *, attacks: Sequence[Attack]) -> Condensed:
         ValueError: if one of them has not judged every image.
     """
     rows, provenance = outcomes.rows, outcomes.provenance
+    columns = {field.name: rows[field.name].to_numpy() for field in SCHEMA if field.name != "broken_by"}
     classes, texts = len(provenance.class_names), counted(provenance)
     small = np.min_scalar_type(classes - 1)
     several = [text for text in texts if (rows[REACHED + text].map(len) > 1).any()]
     harder = attacks if texts or curve_of(provenance) else ()
     last: tuple[Attack, ...] = ("clean", "pgd20")
     return Condensed(
-        labels=rows["label"].to_numpy().astype(small),
-        predictions={attack: attacked_predictions(rows, attack).astype(small) for attack in attacks},
-        last={attack: class_accuracies(rows, classes, attack, checkpoint="last") for attack in last},
-        steps_survived=steps_survived(rows, classes),
+        labels=columns["label"].astype(small),
+        predictions={attack: attacked_predictions(columns, attack).astype(small) for attack in attacks},
+        last={attack: class_accuracies(columns, classes, attack, checkpoint="last") for attack in last},
+        steps_survived=steps_survived(columns, classes),
         hardest={attack: hardest_accuracies(outcomes, attack) for attack in harder},
         by_radius=accuracies_by_radius(outcomes),
         tried=tried_accuracies(outcomes) if attacks_of(provenance) else {},

@@ -1,5 +1,6 @@
 """`fairbench status`: the state of every run of a suite."""
 
+import gc
 import json
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ COLOURS = {
 def status(selection: Selection, folders: RunFolders, *, as_json: bool) -> int:
     """Print the states. Returns the exit code: 0 only if every run is done."""
     planned = plan(selection)
+    gc.freeze()  # torch and the methods stay: the collector need not pass over them while thousands of lines are made
     where = Where(results=folders.results, work_dir=folders.work_dir)
     found = with_queued(run_statuses(planned.runs, where), where.work_dir)
     if as_json:

@@ -10,10 +10,11 @@ never counted as 0. The vector functions take accuracies per class and return Na
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ from fairbench.protocol.attack_names import Attack, Checkpoint
 
 Vector = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
+Columns = pd.DataFrame | Mapping[str, npt.NDArray[Any]]
+"""Of a table of verdicts, by name; whoever takes thousands of them apart has them as arrays."""
 
 
 class Interval(NamedTuple):
@@ -61,7 +64,7 @@ class ClassAccuracies:
 
 
 def class_accuracies(
-    rows: pd.DataFrame, classes: int, attack: Attack, *, checkpoint: Checkpoint = "selected"
+    rows: Columns, classes: int, attack: Attack, *, checkpoint: Checkpoint = "selected"
 ) -> ClassAccuracies:
     """Per class, the images whose clean prediction is right and stays right under the attack.
 
@@ -74,7 +77,7 @@ def class_accuracies(
     Raises:
         ValueError: if the attack has not judged every image; there are no partial numbers.
     """
-    labels = rows["label"].to_numpy()
+    labels = np.asarray(rows["label"])
     correct = attacked_predictions(rows, attack, checkpoint=checkpoint) == labels
     return count_correct(labels, correct, classes=classes)
 
@@ -92,7 +95,7 @@ def count_correct(labels: npt.NDArray[np.integer], correct: npt.NDArray[np.bool_
 
 
 def attacked_predictions(
-    rows: pd.DataFrame, attack: Attack, *, checkpoint: Checkpoint = "selected"
+    rows: Columns, attack: Attack, *, checkpoint: Checkpoint = "selected"
 ) -> npt.NDArray[np.int16]:
     """What every image is taken for under an attack, (images,): the clean prediction where the attack finds no error.
 
@@ -102,18 +105,17 @@ def attacked_predictions(
         ValueError: if the attack has not judged every image.
     """
     prefix = "last_" if checkpoint == "last" else ""
-    labels, clean = rows["label"].to_numpy(), rows[f"{prefix}clean"].to_numpy()
-    found = rows[f"{prefix}{attack}"].to_numpy()
+    labels, clean, found = (np.asarray(rows[name]) for name in ("label", f"{prefix}clean", f"{prefix}{attack}"))
     if (found == NOT_RUN).any():
         raise ValueError(f"{attack} has not judged every image.")
     predictions: npt.NDArray[np.int16] = np.where(found == labels, clean, found)
     return predictions
 
 
-def steps_survived(rows: pd.DataFrame, classes: int) -> Vector:
+def steps_survived(rows: Columns, classes: int) -> Vector:
     """Iterates of PGD-20 classified correctly, mean per class, (classes,): how near the boundary its images lie."""
-    labels = rows["label"].to_numpy()
-    total = np.bincount(labels, weights=rows["pgd20_survived"].to_numpy(), minlength=classes)
+    labels = np.asarray(rows["label"])
+    total = np.bincount(labels, weights=np.asarray(rows["pgd20_survived"]), minlength=classes)
     counts = np.bincount(labels, minlength=classes)
     means: Vector = np.full(classes, np.nan)
     np.divide(total, counts, out=means, where=counts > 0)
