@@ -14,7 +14,6 @@ from fairbench.commands.status import _table
 from fairbench.execution.plan import RunStatus, State, run_status
 from fairbench.outcomes.provenance import Provenance
 from fairbench.outcomes.store import Outcomes, no_rows, read_outcomes, write_outcomes
-from fairbench.outcomes.work_folder import WorkFolder
 from fairbench.protocol.run import Run
 from fixture_types import WriteRun
 
@@ -28,7 +27,7 @@ def run() -> Run:
 @pytest.mark.parametrize("count", [0, 1, 9])
 def test_lines_at_once_are_the_lines_one_by_one(run: Run, reason: str, count: int) -> None:
     found = [
-        RunStatus(run=run, state=state, reason=reason if number % 2 else "", folder=WorkFolder(Path("runs")))
+        RunStatus(run=run, state=state, reason=reason if number % 2 else "", work_dir=Path("runs"))
         for number, state in enumerate(list(State)[:count])
     ]
     shown = []

@@ -52,18 +52,18 @@ class RunStatus:
         run: which.
         state: where it stands.
         reason: a sentence where the state needs one.
-        folder: where it is computed, or would be.
+        work_dir: below which it is computed, or would be.
     """
 
     run: Run
     state: State
     reason: str = ""
-    folder: WorkFolder
+    work_dir: Path
 
     @property
     def trained(self) -> bool:
         """Whether its checkpoints exist here now, which is what dependants need."""
-        return self.folder.is_trained
+        return WorkFolder.of(self.run, self.work_dir).is_trained
 
     def plain(self) -> dict[str, str | int]:
         """For machines."""
@@ -178,8 +178,7 @@ def run_status(  # noqa: PLR0911  one state after the other
     run: Run, *, results: Path, work_dir: Path
 ) -> RunStatus:
     """The state of a run, from what is on disk."""
-    folder = WorkFolder.of(run, work_dir)
-    known = RunStatus(run=run, state=State.NOT_RUN, folder=folder)
+    known = RunStatus(run=run, state=State.NOT_RUN, work_dir=work_dir)
     path = run.result_file(results)
     if path.exists():
         try:
@@ -196,6 +195,7 @@ def run_status(  # noqa: PLR0911  one state after the other
         if provenance.key != run.key and not contained(wanted, found):
             return replace(known, state=State.OTHER_PROTOCOL, reason=_other_protocol(path, provenance, run))
         return _computed(known, provenance)
+    folder = WorkFolder.of(run, work_dir)
     if folder.is_locked:
         reported = read_progress(folder.progress)
         return replace(known, state=State.RUNNING, reason=reported.sentence() if reported else "")

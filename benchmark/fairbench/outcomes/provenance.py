@@ -163,7 +163,7 @@ def from_metadata(metadata: Mapping[bytes, bytes] | None, *, origin: str, histor
     content = metadata[METADATA_KEY]
     found = read_object(Provenance, content, origin=origin, schema=SCHEMA_VERSION, content=f"{key!r} metadata")
     if not history:
-        return replace(found, history=[])
+        return replace(found, history=[]) if found.history else found
     if HISTORY_KEY not in metadata:
         return found
     content, key = metadata[HISTORY_KEY], HISTORY_KEY.decode()
