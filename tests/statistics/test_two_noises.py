@@ -39,6 +39,11 @@ def test_without_a_lead_there_is_no_evidence(lead: float) -> None:
     assert float(p_value(lead, 0.01, 0.01, 2.0)) == 1
 
 
+@pytest.mark.parametrize("unknown", [np.nan, np.inf])
+def test_what_is_not_known_proves_nothing(unknown: float) -> None:
+    assert float(p_value(0.1, unknown, 0.0, 2.0)) == float(p_value(0.1, 0.0, unknown, 2.0)) == 1
+
+
 def test_what_never_varies_is_certain() -> None:
     assert float(p_value(0.1, 0.0, 0.0, 2.0)) < 1e-90
     assert float(half_width(0.0, 0.0, 0.0)) == 0

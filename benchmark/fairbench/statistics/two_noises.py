@@ -50,11 +50,13 @@ def p_value(
 ) -> Vector:
     """Two-sided: the alpha at which the half-width is the lead; 1 for a lead of 0 or less."""
     lead, *parts = np.broadcast_arrays(lead, images, training, degrees, count)
-    ahead = lead > 0  # most pairs of a large board are not, once their doubt is taken off
+    # Most pairs of a large board are not, once their doubt is taken off; and what is not known proves nothing.
+    ahead = (lead > 0) & np.isfinite(parts[0] + parts[1])
     low, high = np.full(ahead.sum(), -230.0), np.full(ahead.sum(), np.log(0.5))  # logarithms: 1e-100 to 1
     ended = elementwise.find_root(_wider, (low, high), args=(lead[ahead], *(part[ahead] for part in parts)))
     found: Vector = np.ones(lead.shape)
-    found[ahead] = 2 * np.exp(np.where(ended.success, ended.x, low))  # without an end it is smaller still
+    beyond = ended.status == -1  # no change of sign: it is smaller still
+    found[ahead] = 2 * np.exp(np.where(beyond, low, ended.x))
     return found
 
 
