@@ -20,7 +20,7 @@ from fairbench.outcomes.metrics import (
 )
 from fairbench.outcomes.provenance import attacks_of, curve_of
 from fairbench.outcomes.radii import accuracies_by_radius
-from fairbench.outcomes.store import REACHED, SCHEMA, Outcomes
+from fairbench.outcomes.store import REACHED, Outcomes
 from fairbench.outcomes.tried import counted, hardest_accuracies, made_into, tried_accuracies
 from fairbench.protocol.attack_names import Attack
 from fairbench.statistics.verdicts import Labels
@@ -78,7 +78,7 @@ def condensed(outcomes: Outcomes, *, attacks: Sequence[Attack]) -> Condensed:
         ValueError: if one of them has not judged every image.
     """
     rows, provenance = outcomes.rows, outcomes.provenance
-    columns = {field.name: rows[field.name].to_numpy() for field in SCHEMA if field.name != "broken_by"}
+    columns = outcomes.verdicts
     classes, texts = len(provenance.class_names), counted(provenance)
     small = np.min_scalar_type(classes - 1)
     several = [text for text in texts if (rows[REACHED + text].map(len) > 1).any()]

@@ -125,7 +125,7 @@ def seed_result(outcomes: Outcomes, *, file: str) -> SeedResult:
         if provenance.role == "external":
             raise UserError(f"{file} says that training failed, yet its model was not trained here.")
         return SeedResult(file=file, provenance=lean, accuracies={}, validation=validated)
-    judged = bool((outcomes.rows["autoattack"] != NOT_RUN).any())
+    judged = bool((outcomes.verdicts["autoattack"] != NOT_RUN).any())
     allowed = TIERS[TIERS.index(asked_tier(provenance)) :]
     if provenance.tier not in allowed or judged != (provenance.tier != "screen"):
         raise UserError(f"{file} says that it reached tier {provenance.tier!r}, which its verdicts contradict.")
@@ -166,5 +166,5 @@ def _images(outcomes: Outcomes) -> str:
     """Digest of what was tested."""
     digest = hashlib.sha256(repr(outcomes.provenance.class_names).encode())
     for column in ("index", "label"):
-        digest.update(outcomes.rows[column].to_numpy().tobytes())
+        digest.update(outcomes.verdicts[column].tobytes())
     return digest.hexdigest()
