@@ -22,10 +22,12 @@ class Windows(Protocol):
     Attributes:
         start_shape: of the numbers that the start of an image takes.
         numbers: how many a query takes for each image.
+        names: how many windows of a size there may be for an image; 0 where they have no names.
     """
 
     start_shape: tuple[int, ...]
     numbers: int
+    names: int
 
     def side(self, area: float) -> int:
         """Of a window with about this many pixels."""
@@ -36,8 +38,11 @@ class Windows(Protocol):
     def plan(self, uniform: Tensor, sides: Tensor) -> tuple[Tensor, ...]:
         """The windows of a block, (queries, n, ...) each, from (queries, n, numbers) in [0, 1) and sides (queries,)."""
 
+    def named(self, uniform: Tensor, sides: Tensor) -> Tensor | None:
+        """A number below `names` for each of these windows, (queries, n), equal for equal ones of a size only."""
+
     def change(self, ball: Ball, best: Tensor, windows: Sequence[Tensor], side: int) -> Tensor:
-        """The points of a query, from the best ones so far and its windows, (n, ...) each; or (queries, n, ...)."""
+        """The points of queries, from the best ones so far and a window for each, (n, ...)."""
 
 
 def windows(norm: Norm, shape: Sequence[int]) -> Windows:
@@ -56,6 +61,7 @@ class Squares:
         self._channels, self._height, self._width = shape
         self.start_shape: tuple[int, ...] = (self._channels, 1, self._width)
         self.numbers = 2 + self._channels
+        self.names = self._height * self._width * 3**self._channels
 
     def side(self, area: float) -> int:
         """Rounded; at least one pixel."""
@@ -71,6 +77,14 @@ class Squares:
         columns = _within(_offsets(uniform[..., 1], self._width, sides), self._width, sides)
         signs = _signs(uniform[..., 2:])
         return signs[..., None, None] * rows[:, :, None, :, None], columns[:, :, None, None]
+
+    def named(self, uniform: Tensor, sides: Tensor) -> Tensor:
+        """Where it lies, then the sign of every channel, which is 0 once in millions."""
+        top, left = (_offsets(uniform[..., k], size, sides) for k, size in enumerate((self._height, self._width)))
+        name = top * self._width + left
+        for sign in _signs(uniform[..., 2:]).long().unbind(dim=-1):
+            name = 3 * name + sign + 1
+        return name
 
     def change(self, ball: Ball, best: Tensor, windows: Sequence[Tensor], side: int) -> Tensor:
         """Add the squares and clip."""
@@ -93,6 +107,7 @@ class Bumps:
         self._border = min(self._height % 5, self._width - 1) // 2
         self.start_shape: tuple[int, ...] = (self._height // self._tile, self._width // self._tile, 1 + self._channels)
         self.numbers = 5 + self._channels
+        self.names = 0
         self._bumps: dict[int, Tensor] = {}
 
     def side(self, area: float) -> int:
@@ -115,6 +130,9 @@ class Bumps:
         )
         first, second = top * self._width + left, other_top * self._width + other_left
         return first, second, uniform[..., 4], _signs(uniform[..., 5:])
+
+    def named(self, uniform: Tensor, sides: Tensor) -> None:
+        """No names: too many pairs of windows, each turned either way."""
 
     def change(self, ball: Ball, best: Tensor, windows: Sequence[Tensor], side: int) -> Tensor:
         """Empty both windows; fill the first with bumps plus what was there, and with what the ball has to spare."""
