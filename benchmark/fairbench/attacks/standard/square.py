@@ -15,6 +15,7 @@ from there.
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -91,6 +92,22 @@ def square(
     return Found(images=search.found, broken=search.broken)
 
 
+class _Picked(NamedTuple):
+    """Queries that are asked together.
+
+    Attributes:
+        image: row, (m,).
+        query: in the block, (m,).
+        real: whether it is meant, (m,); what is not fills up the batch and does not count.
+        in_order: whether the rows are all there are, one query of each, so that nothing has to be copied.
+    """
+
+    image: Tensor
+    query: Tensor
+    real: Tensor
+    in_order: bool
+
+
 class _Search:
     """The images still attacked, one row each; `found` and `broken` are of all, in input order.
 
@@ -156,27 +173,10 @@ class _Search:
     def _ask(self, plan: Sequence[Tensor], names: Tensor | None, queries: range, *, rows: int) -> tuple[int, int]:
         """The queries of every image, the next few of it together; how many were asked, and how many were better."""
         asked, improved, look = 0, 0, not self._every
-        numbers = torch.arange(queries.start, queries.stop, device=self.rows.device)
         self._next = torch.full_like(self._slots, queries.start)
-        while True:
-            known = None if names is None else self._known.gather(1, names[numbers][:, self._slots].T)  # (n, queries)
-            if known is not None:
-                due = (numbers >= self._next[:, None]) & ~known
-                self._next = torch.where(due.any(dim=1), queries.start + due.int().argmax(dim=1), queries.stop)
-            waits = self._next < queries.stop
-            waiting = int(waits.sum())
-            if waiting == 0:
-                return asked, improved
-            ahead = max(1, min(rows // waiting, int(0.5 / self._chance)))
-            if ahead == 1 and waiting >= WORTHWHILE * len(self.rows):  # the next of every image; nothing is copied
-                image = torch.arange(len(self.rows), device=self.rows.device)
-                query, best, ball, real = self._next.clamp(max=queries.stop - 1), self._best, self.ball, waits
-            else:
-                due = numbers >= self._next[:, None]
-                due = due if known is None else due & ~known
-                image, column = (due & (due.cumsum(dim=1) <= ahead)).nonzero(as_tuple=True)
-                query, real = numbers[column], torch.ones_like(image, dtype=torch.bool)
-                best, ball = self._best[image], self.ball.rows(image)
+        while (picked := self._pick(names, queries, rows=rows)) is not None:
+            image, query, real, in_order = picked
+            best, ball = (self._best, self.ball) if in_order else (self._best[image], self.ball.rows(image))
             points = self._moves.change(ball, best, [part[query, self._slots[image]] for part in plan], self._side)
             self._next.scatter_reduce_(0, image[real], query[real] + 1, "amax")
             if names is not None:
@@ -188,12 +188,34 @@ class _Search:
                 if look:
                     image, query, points, real = image[some], query[some], points[some], real[some]
             asked, improved = asked + len(points), improved + self._try(image, query, points, real)
+        return asked, improved
+
+    def _pick(self, names: Tensor | None, queries: range, *, rows: int) -> _Picked | None:
+        """What to ask about together; None at the end."""
+        numbers = torch.arange(queries.start, queries.stop, device=self.rows.device)
+        unknown = None
+        if names is not None:
+            unknown = ~self._known.gather(1, names[numbers][:, self._slots].T)  # (n, queries)
+            due = unknown & (numbers >= self._next[:, None])
+            self._next = torch.where(due.any(dim=1), queries.start + due.int().argmax(dim=1), queries.stop)
+        waits = self._next < queries.stop
+        waiting = int(waits.sum())
+        if waiting == 0:
+            return None
+        ahead = max(1, min(rows // waiting, int(0.5 / self._chance)))
+        if ahead == 1 and waiting >= WORTHWHILE * len(self.rows):
+            every = torch.arange(len(self.rows), device=self.rows.device)
+            return _Picked(every, self._next.clamp(max=queries.stop - 1), waits, in_order=True)
+        due = numbers >= self._next[:, None]
+        due = due if unknown is None else due & unknown
+        image, column = (due & (due.cumsum(dim=1) <= ahead)).nonzero(as_tuple=True)
+        return _Picked(image, numbers[column], torch.ones_like(image, dtype=torch.bool), in_order=False)
 
     def _try(self, image: Tensor, query: Tensor, points: Tensor, real: Tensor) -> int:
         """Points of some images, (m,), made of their best ones; how many images have a better one now.
 
         The first that is better is taken. What follows it did not start from there, and is due again; so are windows
-        that were no better than the last one. Points that are not real are none of these queries, and do not count.
+        that were no better than the last one.
         """
         if len(image) == 0:
             return 0
