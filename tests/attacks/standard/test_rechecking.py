@@ -97,7 +97,8 @@ def test_a_search_that_cries_wolf_is_not_believed(norm: Norm, name: str, make_ca
     assert torch.equal(found.images, case.images)
     # FAB is far outside the ball and asks about no point; it is the search's own boundary that it walks to.
     steps = {"apgd-ce": 21, "apgd-t": 3 * 21, "fab-t": 0, "square": 151}[name]
-    assert sum(asked) - len(case.images) >= 0.9 * (steps - 1) * len(case.images)
+    least = 0.6 if name == "square" else 0.9  # Square passes over windows that were no better before
+    assert sum(asked) - len(case.images) >= least * (steps - 1) * len(case.images)
 
 
 @pytest.mark.parametrize("name", ATTACKS)
